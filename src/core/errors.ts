@@ -1,0 +1,52 @@
+/** What an operation can fail with. Each code is stable: it is the `code` of a problem+json answer. */
+export type ErrorCode =
+  | 'bad_request'
+  | 'invalid_json'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'conflict'
+  | 'source_stopped'
+  | 'body_too_large'
+  | 'egress_blocked'
+  | 'raw_expired'
+  | 'store_unavailable'
+  | 'overloaded'
+  | 'configuration'
+  | 'database_behind'
+  | 'already_running'
+  | 'embedded_database'
+  | 'internal';
+
+/** One fault of an input: where (`a.b.0`) and what was expected there. */
+export type Fault = { path: string; message: string };
+
+type Options = { retryable?: boolean; cause?: unknown; faults?: readonly Fault[] };
+
+/**
+ * The one error class. `message` names the thing, the value and what was expected, and never holds a secret
+ * or mail content: it is shown to callers. `retryable` says whether the same call may succeed later.
+ */
+export class MailgressError extends Error {
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly faults: readonly Fault[];
+
+  constructor(code: ErrorCode, message: string, options: Options = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'MailgressError';
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    this.faults = options.faults ?? [];
+  }
+}
+
+/** The message of anything thrown; a thrown value that is no Error is printed as it is. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // AggregateError (several addresses of one host refused) has an empty message of its own.
+  if (error instanceof AggregateError && error.message === '')
+    return error.errors.map(describeError).join('; ');
+  return error.message;
+}
