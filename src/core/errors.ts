@@ -16,6 +16,9 @@ export type ErrorCode =
   | 'configuration'
   | 'database_behind'
   | 'already_running'
+  | 'address_taken'
+  | 'service_unavailable'
+  | 'usage'
   | 'embedded_database'
   | 'internal';
 

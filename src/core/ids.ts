@@ -55,3 +55,8 @@ export function uuidOf(id: Id): string {
 export function idOf<P extends IdPrefix>(prefix: P, uuid: string): Id<P> {
   return `${prefix}_${uuid.replaceAll('-', '')}`;
 }
+
+/** A message and its `message.received` event share one UUID. */
+export function eventIdOf(messageId: Id<'msg'>): Id<'evt'> {
+  return `evt_${uuidOf(messageId)}`;
+}

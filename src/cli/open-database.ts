@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+import { MailgressError } from '../core/errors.ts';
+import { openDataDirectory, readInstance, readOrCreateSecret } from '../ops/data-directory.ts';
+import { openEmbedded } from '../store/embedded.ts';
+
+/** The database of a configuration, open, and the secrets that go with it. */
+export type OpenedDatabase = {
+  url: string;
+  adminToken: string;
+  secretKeys: readonly string[];
+  /** Where generated secrets and the instance's address are kept; undefined without an embedded database. */
+  dataDirectory: string | undefined;
+  /** False: another process runs the embedded database, and is the instance that clients find. */
+  owned: boolean;
+  stop(): Promise<void>;
+};
+
+/**
+ * Opens what the configuration names: the database of `DATABASE_URL`, or the embedded one, with its data directory
+ * and generated secrets.
+ *
+ * @param mode `own`: refuse an embedded database that another instance runs. `join`: use that one.
+ * @throws MailgressError `already_running`, `embedded_database` or `configuration`.
+ */
+export async function openConfiguredDatabase(
+  config: Config,
+  mode: 'own' | 'join',
+  say: (message: string) => void,
+): Promise<OpenedDatabase> {
+  if (config.database.kind === 'url') {
+    return {
+      url: config.database.url,
+      // readConfig asks for both where DATABASE_URL is given.
+      adminToken: config.adminToken ?? '',
+      secretKeys: config.secretKeys ?? [],
+      dataDirectory: undefined,
+      owned: false,
+      stop: async () => {},
+    };
+  }
+  const dataDirectory = await openDataDirectory(config.dataDirectory);
+  const adminToken =
+    config.adminToken ??
+    (await readOrCreateSecret(
+      dataDirectory,
+      'admin-token',
+      () => `mgk_${randomBytes(24).toString('base64url')}`,
+    ));
+  const secretKeys = config.secretKeys ?? [
+    await readOrCreateSecret(dataDirectory, 'secret-key', () => randomBytes(32).toString('base64url')),
+  ];
+  const embedded = await openEmbedded({
+    directory: join(dataDirectory, 'postgres'),
+    mode,
+    log: say,
+  }).catch(async (error: unknown) => {
+    if (!(error instanceof MailgressError) || error.code !== 'already_running') throw error;
+    const instance = await readInstance(dataDirectory);
+    const where = instance === undefined ? '' : ` at ${instance.url} (process ${instance.pid})`;
+    throw new MailgressError(
+      'already_running',
+      `Mailgress already runs on ${dataDirectory}${where}; stop it, or set MAILGRESS_DATA_DIR to another directory`,
+      { cause: error },
+    );
+  });
+  const { url, owned } = embedded;
+  return { url, adminToken, secretKeys, dataDirectory, owned, stop: () => embedded.stop() };
+}

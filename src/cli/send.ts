@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { z } from 'zod';
+import type { Config } from '../config.ts';
+import { describeError, MailgressError } from '../core/errors.ts';
+import { sign } from '../core/signature.ts';
+import { resultsSchema } from '../http/ingest.ts';
+import { type Client, createClient, readAnswer, request } from './client.ts';
+
+/** The mailbox and source that are made for whoever sends a first mail; its secret is kept in the data directory. */
+const FIRST_ADDRESS = 'hello@mailgress.test';
+const FIRST_SOURCE_FILE = 'first-source.json';
+const sourceSchema = z.object({ id: z.string(), secret: z.string() });
+type SigningSource = z.infer<typeof sourceSchema>;
+
+/** Posts a mail to a source of kind raw, signed, and prints what became of it. */
+export async function send(
+  config: Config,
+  file: string,
+  options: { source?: string; url?: string; token?: string; json?: boolean },
+): Promise<void> {
+  const mail = await readMail(file);
+  const client = await createClient(config, options);
+  const source =
+    options.source === undefined
+      ? await firstSource(config, client)
+      : { id: options.source, secret: secretOf(config) };
+  const { results } = resultsSchema.parse(await post(client, source, mail));
+  const [result] = results;
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const next = `\n  see it   curl -H "Authorization: Bearer $KEY" ${client.url}/v1/messages/${result?.messageId}`;
+  process.stdout.write(
+    `${result?.status} ${result?.messageId ?? result?.reason}${result?.messageId ? next : ''}\n`,
+  );
+}
+
+async function readMail(file: string): Promise<Buffer> {
+  try {
+    return file === '-' ? await buffer(process.stdin) : await readFile(file);
+  } catch (cause) {
+    throw new MailgressError('usage', `Cannot read ${file}: ${describeError(cause)}`, { cause });
+  }
+}
+
+async function post(client: Client, source: SigningSource, mail: Buffer): Promise<unknown> {
+  const id = randomUUID();
+  const timestamp = Math.floor(Date.now() / 1000);
+  const headers = {
+    'content-type': 'message/rfc822',
+    'webhook-id': id,
+    'webhook-timestamp': String(timestamp),
+    'webhook-signature': sign({ id, timestamp, body: mail, secrets: [source.secret] }),
+  };
+  const body = new Uint8Array(mail);
+  return readAnswer(
+    await request(`${client.url}/v1/ingest/raw/${source.id}`, { method: 'POST', headers, body }),
+  );
+}
+
+function secretOf(config: Config): string {
+  if (config.sourceSecret !== undefined) return config.sourceSecret;
+  throw new MailgressError(
+    'usage',
+    'With --source, set MAILGRESS_SOURCE_SECRET to the secret its creation answered',
+  );
+}
+
+/** The source kept from an earlier call if it is still there, else a new one. */
+async function firstSource(config: Config, client: Client): Promise<SigningSource> {
+  const path = join(config.dataDirectory, FIRST_SOURCE_FILE);
+  const kept = await readFile(path, 'utf8').then(
+    (json) => sourceSchema.safeParse(JSON.parse(json)).data,
+    () => undefined,
+  );
+  const isThere =
+    kept !== undefined &&
+    (await client.call('GET', `/v1/sources/${kept.id}`).then(
+      () => true,
+      () => false,
+    ));
+  if (kept !== undefined && isThere) return kept;
+
+  const source = sourceSchema.parse(
+    await client.call('POST', `/v1/mailboxes/${await firstMailbox(client)}/sources`, { kind: 'raw' }),
+  );
+  await writeFile(path, JSON.stringify(source), { mode: 0o600 });
+  return source;
+}
+
+async function firstMailbox(client: Client): Promise<string> {
+  const mailboxes = z.object({ data: z.array(z.object({ id: z.string(), address: z.string() })) });
+  const { data } = mailboxes.parse(await client.call('GET', '/v1/mailboxes?limit=500'));
+  const found = data.find(({ address }) => address === FIRST_ADDRESS);
+  if (found !== undefined) return found.id;
+  const created = z.object({ id: z.string() });
+  return created.parse(await client.call('POST', '/v1/mailboxes', { address: FIRST_ADDRESS })).id;
+}

@@ -1,0 +1,50 @@
+const CR = 0x0d;
+const LF = 0x0a;
+
+/**
+ * Where the body begins: behind the first blank line, or at the end if there is none. Lines end in LF, as the
+ * parser has it; a CR before it belongs to the line end.
+ */
+export function findBodyStart(bytes: Uint8Array): number {
+  let end = 0;
+  for (const line of linesOf(bytes)) {
+    end += line.length;
+    if (isBlank(line)) return end;
+  }
+  return end;
+}
+
+/**
+ * The first headers of a mail that take at most `limitBytes` together, without the blank line. A header is there
+ * as a whole or not at all: half an address is another address.
+ */
+export function leadingHeaders(bytes: Uint8Array, limitBytes: number): Uint8Array {
+  let wholeEnd = 0;
+  let end = 0;
+  for (const line of linesOf(bytes)) {
+    if (!isContinuation(line)) wholeEnd = end;
+    end += line.length;
+    if (end > limitBytes || isBlank(line)) return bytes.subarray(0, wholeEnd);
+  }
+  return bytes;
+}
+
+/** The lines of `bytes` as views, each with its line end; the last may have none. */
+export function* linesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  let start = 0;
+  while (start < bytes.length) {
+    const lineFeed = bytes.indexOf(LF, start);
+    const end = lineFeed === -1 ? bytes.length : lineFeed + 1;
+    yield bytes.subarray(start, end);
+    start = end;
+  }
+}
+
+/** Whether a header line goes on with the header above it (RFC 5322, 2.2.3: it begins with a space or a tab). */
+export function isContinuation(line: Uint8Array): boolean {
+  return line[0] === 0x20 || line[0] === 0x09;
+}
+
+function isBlank(line: Uint8Array): boolean {
+  return line.every((byte) => byte === CR || byte === LF);
+}

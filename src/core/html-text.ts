@@ -1,0 +1,67 @@
+import { resolveReferences } from './html-references.ts';
+import { collapseBlanks } from './text.ts';
+
+/** The start of a comment, a declaration or a tag; of a tag the slash of an end tag, and its name. */
+const MARKUP = /<(?:!--|[!?]|(\/?)([a-z][a-z0-9:-]*))/iy;
+
+/** Elements whose content is nothing to read, and what ends them. */
+const HIDDEN_ELEMENTS: ReadonlyMap<string, RegExp> = new Map([
+  ['style', /<\/style/gi],
+  ['script', /<\/script/gi],
+  ['title', /<\/title/gi],
+]);
+
+/** Tags that may stand inside a word; every other one parts words. */
+const INLINE_TAGS: ReadonlySet<string> = new Set(
+  'a abbr b bdi bdo big code del em font i ins mark o:p q s small span strike strong sub sup tt u wbr'.split(
+    ' ',
+  ),
+);
+
+/**
+ * The first words of an html text: tags, comments, styles, scripts and the title left out, character references
+ * resolved, runs of blanks made single. Stops at `enoughLength` UTF-16 units or a little later.
+ *
+ * For a snippet, not for display: it follows the rules of html no further than that. One pass, linear in the
+ * length of the html whatever it holds.
+ */
+export function leadingTextOfHtml(html: string, enoughLength: number): string {
+  let text = '';
+  let at = 0;
+  while (at < html.length && text.length < enoughLength) {
+    const open = html.indexOf('<', at);
+    const run = html.slice(at, open === -1 ? html.length : open);
+    text = append(text, collapseBlanks(resolveReferences(run)));
+    if (open === -1) break;
+    const markup = readMarkup(html, open);
+    text = append(text, markup.text);
+    at = markup.end;
+  }
+  return text;
+}
+
+/** Blank upon blank would leave no room for words: a table layout is hundreds of empty cells. */
+function append(text: string, addition: string): string {
+  return addition === ' ' && (text === '' || text.endsWith(' ')) ? text : text + addition;
+}
+
+/** Where the markup that opens at `open` ends, and what stands for it in the text. What nobody closes runs to the end. */
+function readMarkup(html: string, open: number): { end: number; text: string } {
+  MARKUP.lastIndex = open;
+  const [opener, slash, name = ''] = MARKUP.exec(html) ?? [];
+  // "a < b", unescaped.
+  if (opener === undefined) return { end: open + 1, text: '<' };
+  if (opener === '<!--') return { end: endOf('-->', html, open), text: '' };
+
+  const end = endOf('>', html, open);
+  const tag = name.toLowerCase();
+  const closer = slash === '' ? HIDDEN_ELEMENTS.get(tag) : undefined;
+  if (closer === undefined) return { end, text: INLINE_TAGS.has(tag) ? '' : ' ' };
+  closer.lastIndex = end;
+  return { end: closer.exec(html)?.index ?? html.length, text: ' ' };
+}
+
+function endOf(closer: string, html: string, from: number): number {
+  const found = html.indexOf(closer, from);
+  return found === -1 ? html.length : found + closer.length;
+}

@@ -1,0 +1,118 @@
+import { hash } from 'node:crypto';
+import type { Email } from 'postal-mime';
+import { attachmentsOf } from './attachment-content.ts';
+import { findBodyStart, leadingHeaders } from './header-block.ts';
+import { isoTime } from './mail-date.ts';
+import { readHeaders } from './mail-headers.ts';
+import { type Attachment, EVENT_TEXT_LIMIT_BYTES, type MailContent } from './message.ts';
+import { parseMime } from './mime.ts';
+import { placementOf } from './placement.ts';
+import type { RawMail } from './raw-mail.ts';
+import { snippetOf } from './snippet.ts';
+import { subjectGroupOf } from './subject-group.ts';
+import { cutToUtf8Bytes, repairStrings, toStorable } from './text.ts';
+
+/** `fullText` and `fullHtml` are the whole of what the content has cut; null if it is not cut there. */
+export type Normalized = { content: MailContent; fullText: string | null; fullHtml: string | null };
+
+type Body = { text: string | null; html: string | null; attachments: Attachment[]; isReadable: boolean };
+
+/** Most headers read of a mail that cannot be parsed as a whole: more than real ones have, and soon read. */
+const RESCUED_HEADERS_BYTES = 256 * 1024;
+
+// The neutral values of what is not read out of mail yet.
+const NO_AUTHENTICATION = { spf: null, dkim: [], dmarc: null, arc: null, server: null, trusted: false };
+const NO_SPAM_FILTERS: MailContent['spamFilters'] = [];
+const NO_CATEGORY = { bounce: null, complaint: null, autoReply: false, list: null, calendar: null };
+
+const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: true };
+
+/**
+ * The message as published. Never throws for what a mail holds, and no string of the result holds U+0000 or a lone
+ * surrogate. Sizes and hashes are right whatever `parse` says:
+ *
+ * - `failed`: the parser gave up (parts nested too deep; lines or headers beyond a limit). Of the headers those are
+ *   told that stand whole in the first 256 KiB; no body, no attachments.
+ * - `partial`: everything that can be read is here, but
+ *   - U+0000 or a lone surrogate was replaced by U+FFFD, be it in what the source knows;
+ *   - a Date header is no date, or the provider's own date cannot be written with a year of four digits;
+ *   - a Message-ID header says something, but no id;
+ *   - an address header says something, but names neither an address nor a group;
+ *   - a line among the headers is no header;
+ *   - the body holds something, but no part came of it (a multipart without its boundary).
+ * - `ok`: the rest. Bytes that are wrong in their charset count as read; U+FFFD stands for them.
+ *
+ * `text` and `html` are what the mail has, null for none; neither is made from the other, unless a mail sets parts of
+ * both kinds one below the other: then both have all of them.
+ *
+ * @param receivedAt when Mailgress took the mail; published where the provider does not know better.
+ */
+export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normalized> {
+  const { email, isParsed } = await parse(mail);
+  const headers = readHeaders(email);
+  const body = isParsed && !mail.truncated ? readBody(email, mail.bytes) : NO_BODY;
+  const text = body.text === null ? null : cutToUtf8Bytes(body.text, EVENT_TEXT_LIMIT_BYTES);
+  const html = body.html === null ? null : cutToUtf8Bytes(body.html, EVENT_TEXT_LIMIT_BYTES);
+  const internalDate = mail.internalDate === null ? null : isoTime(mail.internalDate);
+
+  const content: MailContent = {
+    providerId: mail.providerId,
+    threadId: mail.threadId,
+    ...headers.fields,
+    receivedAt: internalDate ?? receivedAt.toISOString(),
+    placement: placementOf(mail),
+    labels: [...mail.labels],
+    folder: mail.folder,
+    authentication: NO_AUTHENTICATION,
+    spamFilters: NO_SPAM_FILTERS,
+    category: NO_CATEGORY,
+    subjectGroup: subjectGroupOf(headers.fields.subject),
+    truncated: mail.truncated,
+    text,
+    html,
+    textTruncated: text !== body.text || html !== body.html,
+    snippet: snippetOf({ text, html }, mail.snippet),
+    attachments: body.attachments,
+    sizeBytes: mail.bytes.byteLength,
+    sha256: hash('sha256', mail.bytes, 'hex'),
+    parse: 'ok',
+  };
+
+  const isRepaired = repairStrings(content);
+  const isDateLost = mail.internalDate !== null && internalDate === null;
+  if (isRepaired || isDateLost || !headers.isReadable || !body.isReadable) content.parse = 'partial';
+  if (!isParsed) content.parse = 'failed';
+  return {
+    content,
+    fullText: text === body.text ? null : body.text,
+    fullHtml: html === body.html ? null : body.html,
+  };
+}
+
+const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
+
+/** The mail, of a truncated one its headers; what cannot be parsed as a whole, as far as its headers go. */
+async function parse(mail: RawMail): Promise<{ email: Email; isParsed: boolean }> {
+  try {
+    const bytes = mail.truncated ? leadingHeaders(mail.bytes, Number.POSITIVE_INFINITY) : mail.bytes;
+    return { email: await parseMime(bytes), isParsed: true };
+  } catch {
+    // Whatever the parser throws is about this mail: it is kept as failed, with its bytes, for a better parser.
+    const headers = leadingHeaders(mail.bytes, RESCUED_HEADERS_BYTES);
+    return { email: await parseMime(headers).catch(() => NO_HEADERS), isParsed: false };
+  }
+}
+
+function readBody(email: Email, bytes: Uint8Array): Body {
+  // Made storable before they are cut: a replacement can take more bytes than what it replaces.
+  const text = email.text === undefined ? null : toStorable(email.text);
+  const html = email.html === undefined ? null : toStorable(email.html);
+  const attachments = attachmentsOf(email);
+  const isUnchanged = text === (email.text ?? null) && html === (email.html ?? null);
+  const isFound = text !== null || html !== null || attachments.length > 0;
+  return { text, html, attachments, isReadable: isUnchanged && (isFound || isBodyBlank(bytes)) };
+}
+
+function isBodyBlank(bytes: Uint8Array): boolean {
+  return bytes.subarray(findBodyStart(bytes)).every((byte) => byte <= 0x20);
+}

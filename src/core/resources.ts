@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import { sourceKindSchema } from './message.ts';
+
+/*
+ * The resources as the API answers them and as events carry them: one shape for both, so that they cannot drift
+ * apart. Times are ISO 8601 UTC with milliseconds.
+ */
+
+const time = z.iso.datetime();
+
+export const mailboxSchema = z.object({
+  id: z.string(),
+  tenant: z.string(),
+  address: z.string(),
+  createdAt: time,
+});
+
+export const sourceStateSchema = z.enum([
+  'disconnected',
+  'connecting',
+  'connected',
+  'authenticating',
+  'authenticated',
+  'idle',
+  'polling',
+  'syncing',
+  'standby',
+  'backoff',
+  'error',
+  'needs_reauth',
+  'disabled',
+]);
+
+export const sourceSchema = z.object({
+  id: z.string(),
+  tenant: z.string(),
+  mailboxId: z.string(),
+  address: z.string(),
+  kind: sourceKindSchema,
+  wanted: z.boolean().describe('What start and stop set'),
+  state: sourceStateSchema,
+  mode: z.enum(['push', 'idle', 'poll', 'standby']),
+  reason: z.string().nullable(),
+  cursor: z.string().nullable().describe('The greatest history id acknowledged'),
+  script: z
+    .record(z.string(), z.unknown())
+    .nullable()
+    .describe('What the pushing script last said of itself'),
+  lastProvenAliveAt: time.nullable(),
+  lastMessageAt: time.nullable(),
+  counts: z.object({
+    failed: z.int().describe('Mails given up, kept as stubs with their error'),
+    missing: z.int().describe('Mails that were gone when fetched'),
+    openGaps: z.int(),
+  }),
+  createdAt: time,
+});
+
+export const gapSchema = z.object({
+  id: z.string(),
+  sourceId: z.string(),
+  reason: z.string(),
+  from: z.string().nullable(),
+  to: z.string().nullable(),
+  recoveredBy: z.string().nullable(),
+  openedAt: time,
+  recoveredAt: time.nullable(),
+});
+
+/** What an endpoint can ask for. `endpoint.test` is sent on request, to one endpoint, whatever its types. */
+export const eventTypeSchema = z.enum([
+  'message.received',
+  'source.state_changed',
+  'source.silent',
+  'source.recovered',
+  'source.disabled',
+  'gap.opened',
+  'gap.recovered',
+  'endpoint.disabled',
+  'probe.completed',
+  'probe.expired',
+]);
+
+export const endpointSchema = z.object({
+  id: z.string(),
+  tenant: z.string().nullable().describe('Null: events of all tenants'),
+  url: z.string(),
+  description: z.string(),
+  types: z.array(eventTypeSchema),
+  maxInFlight: z.int(),
+  enabled: z.boolean(),
+  disabledReason: z.string().nullable(),
+  createdAt: time,
+});
+
+export const deliveryStatusSchema = z.enum(['pending', 'succeeded', 'failed']);
+
+export const deliverySchema = z.object({
+  id: z.string(),
+  endpointId: z.string(),
+  eventId: z.string().describe('The webhook-id of every attempt'),
+  eventType: z.string(),
+  messageId: z.string().nullable(),
+  status: deliveryStatusSchema,
+  attemptCount: z.int(),
+  nextAttemptAt: time.nullable().describe('Null when none is to come, or one is under way'),
+  lastStatusCode: z.int().nullable(),
+  lastError: z.string().nullable(),
+  createdAt: time,
+  completedAt: time.nullable(),
+});
+
+export const attemptSchema = z.object({
+  id: z.string(),
+  startedAt: time,
+  durationMs: z.int(),
+  statusCode: z.int().nullable(),
+  errorCode: z.string().nullable(),
+  error: z.string().nullable(),
+  responseExcerpt: z.string().nullable().describe('The first 1 KiB of the answer'),
+});
+
+export type Mailbox = z.infer<typeof mailboxSchema>;
+export type Source = z.infer<typeof sourceSchema>;
+export type Gap = z.infer<typeof gapSchema>;
+export type EventType = z.infer<typeof eventTypeSchema>;
+export type Endpoint = z.infer<typeof endpointSchema>;
+export type Delivery = z.infer<typeof deliverySchema>;
+export type DeliveryStatus = z.infer<typeof deliveryStatusSchema>;
+export type Attempt = z.infer<typeof attemptSchema>;

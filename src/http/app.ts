@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto';
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { methodNotAllowed } from 'hono/method-not-allowed';
+import type { Logger } from 'pino';
+import { MailgressError } from '../core/errors.ts';
+import { describeStoreError } from '../store/unavailable.ts';
+import { requireKey } from './auth.ts';
+import { deliveryRoutes } from './deliveries.ts';
+import { endpointRoutes } from './endpoints.ts';
+import { healthRoutes } from './health.ts';
+import { ingestRoutes } from './ingest.ts';
+import { mailboxRoutes } from './mailboxes.ts';
+import { messageRoutes } from './messages.ts';
+import { createRouter } from './openapi.ts';
+import { notFound, problemResponse, toMailgressError } from './problem.ts';
+import type { Services } from './services.ts';
+import { sourceRoutes } from './sources.ts';
+
+/** A request of the API is a few settings. Mail comes through the ingest routes, which have a limit of their own. */
+const API_BODY_LIMIT_BYTES = 1024 * 1024;
+
+/** The whole HTTP side: `app.fetch` for a server, `app.request` for tests. */
+export function createApp(services: Services): OpenAPIHono {
+  const app = createRouter();
+
+  app.use(logRequests(services.log));
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) => {
+        c.header('allow', methods.join(', '));
+        const error = new MailgressError(
+          'method_not_allowed',
+          `${c.req.method} is not for this path; ${methods.join(', ')} is`,
+        );
+        return problemResponse(c, error);
+      },
+    }),
+  );
+  app.notFound((c) => problemResponse(c, notFound(`path ${c.req.path.slice(0, 200)}`)));
+  app.onError((error, c) => problemResponse(c, logged(toMailgressError(error), services.log)));
+
+  // First and without a key: these are signed.
+  app.route('/', ingestRoutes(services));
+  app.route('/', healthRoutes(services));
+  app.doc31('/openapi.json', {
+    openapi: '3.1.0',
+    info: {
+      title: 'Mailgress',
+      version: services.version,
+      description: 'New mail, stored once, delivered as signed webhooks.',
+    },
+    security: [{ key: [] }],
+  });
+  app.openAPIRegistry.registerComponent('securitySchemes', 'key', { type: 'http', scheme: 'bearer' });
+
+  app.use('/v1/*', requireKey(services.adminToken));
+  app.use('/v1/*', bodyLimit({ maxSize: API_BODY_LIMIT_BYTES, onError: refuseLargeBody }));
+  for (const routes of [mailboxRoutes, sourceRoutes, endpointRoutes, messageRoutes, deliveryRoutes]) {
+    app.route('/', routes(services));
+  }
+  return app;
+}
+
+function refuseLargeBody(): never {
+  throw new MailgressError('body_too_large', `The body may have at most ${API_BODY_LIMIT_BYTES} bytes`);
+}
+
+/** A line for each request, with an id that the caller is told too. Paths hold ids only, and no query is logged. */
+function logRequests(log: Logger): MiddlewareHandler {
+  return async (c, next) => {
+    const startedMs = performance.now();
+    const requestId = randomUUID();
+    c.header('x-request-id', requestId);
+    await next();
+    const durationMs = Math.round(performance.now() - startedMs);
+    const { method, path } = c.req;
+    log.info({ requestId, method, path: path.slice(0, 200), status: c.res.status, durationMs }, 'request');
+  };
+}
+
+function logged(error: MailgressError, log: Logger): MailgressError {
+  if (error.code === 'internal')
+    log.error({ reason: describeStoreError(error.cause ?? error) }, 'request failed');
+  if (error.code === 'store_unavailable') {
+    log.warn({ reason: describeStoreError(error.cause ?? error) }, 'database out of reach');
+  }
+  return error;
+}

@@ -1,0 +1,77 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { attemptSchema, deliverySchema, deliveryStatusSchema } from '../core/resources.ts';
+import { findDelivery, listDeliveries, retryDelivery } from '../store/deliveries.ts';
+import { answer, createRouter, pathId, problems } from './openapi.ts';
+import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { notFound } from './problem.ts';
+import type { Services } from './services.ts';
+
+const deliveryWithAttemptsSchema = deliverySchema.extend({ attempts: z.array(attemptSchema) });
+const params = z.object({ id: z.string() });
+const tags = ['deliveries'];
+
+export function deliveryRoutes({ database: { db }, wakeDispatcher }: Services): OpenAPIHono {
+  const router = createRouter();
+  const idOf = (text: string) => pathId('dlv', 'delivery', text);
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/deliveries',
+      tags,
+      summary: 'List deliveries, newest first',
+      request: {
+        query: z.object({
+          ...pageQuery,
+          endpoint: z.string().optional(),
+          status: deliveryStatusSchema.optional(),
+        }),
+      },
+      responses: { 200: answer('A page', pageSchema(deliverySchema)), ...problems(400, 401) },
+    }),
+    async (c) => {
+      const { endpoint, status, ...query } = c.req.valid('query');
+      const endpointId = endpoint === undefined ? undefined : pathId('ep', 'endpoint', endpoint);
+      const page = await listDeliveries(db, { ...parsePage('dlv', query), endpointId, status });
+      return c.json(printPage(page), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/deliveries/{id}',
+      tags,
+      summary: 'Get a delivery with every attempt',
+      request: { params },
+      responses: { 200: answer('The delivery', deliveryWithAttemptsSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const delivery = await findDelivery(db, idOf(id));
+      if (delivery === undefined) throw notFound(`delivery ${id}`);
+      return c.json(delivery, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/deliveries/{id}/retry',
+      tags,
+      summary: 'Try again now, whatever became of it',
+      request: { params },
+      responses: { 202: answer('The delivery', deliveryWithAttemptsSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const delivery = (await retryDelivery(db, idOf(id))) ? await findDelivery(db, idOf(id)) : undefined;
+      if (delivery === undefined) throw notFound(`delivery ${id}`);
+      wakeDispatcher();
+      return c.json(delivery, 202);
+    },
+  );
+
+  return router;
+}

@@ -1,0 +1,178 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { MailgressError } from '../core/errors.ts';
+import { endpointSchema, eventTypeSchema } from '../core/resources.ts';
+import {
+  createEndpoint,
+  deleteEndpoint,
+  disableEndpoint,
+  enableEndpoint,
+  findEndpoint,
+  listEndpoints,
+  queueTestEvent,
+  rotateEndpointSecret,
+} from '../store/endpoints.ts';
+import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
+import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { notFound } from './problem.ts';
+import type { Services } from './services.ts';
+
+const settingsSchema = z.strictObject({
+  url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).max(2000),
+  tenant: z.string().max(64).nullable().default(null).describe('Null: events of all tenants'),
+  description: z.string().max(1000).default(''),
+  types: z.array(eventTypeSchema).min(1).default(['message.received']),
+  maxInFlight: z.int().min(1).max(256).default(16).describe('Webhooks under way to it at a time'),
+});
+
+/** With what only creation and rotation answer. */
+const endpointWithSecretSchema = endpointSchema.extend({
+  secret: z.string().describe('`whsec_...`, to verify our signatures with: shown now and not again'),
+});
+
+const params = z.object({ id: z.string() });
+const tags = ['endpoints'];
+
+export function endpointRoutes(services: Services): OpenAPIHono {
+  const { database, keyring, egress, wakeDispatcher } = services;
+  const router = createRouter();
+  const { db } = database;
+  const idOf = (text: string) => pathId('ep', 'endpoint', text);
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/endpoints',
+      tags,
+      summary: 'Send events to a URL',
+      request: { body: jsonBody(settingsSchema) },
+      responses: { 201: answer('The endpoint', endpointWithSecretSchema), ...problems(400, 401) },
+    }),
+    async (c) => {
+      const settings = c.req.valid('json');
+      const checked = egress.checkUrl(settings.url);
+      if (!checked.ok) {
+        throw new MailgressError('egress_blocked', `url ${checked.reason}`, {
+          faults: [{ path: 'url', message: checked.reason }],
+        });
+      }
+      const { endpoint, secret } = await createEndpoint(db, keyring, settings);
+      return c.json({ ...endpoint, secret }, 201);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/endpoints',
+      tags,
+      summary: 'List endpoints, newest first',
+      request: { query: z.object(pageQuery) },
+      responses: { 200: answer('A page', pageSchema(endpointSchema)), ...problems(400, 401) },
+    }),
+    async (c) => c.json(printPage(await listEndpoints(db, parsePage('ep', c.req.valid('query')))), 200),
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/endpoints/{id}',
+      tags,
+      summary: 'Get an endpoint',
+      request: { params },
+      responses: { 200: answer('The endpoint', endpointSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const endpoint = await findEndpoint(db, idOf(id));
+      if (endpoint === undefined) throw notFound(`endpoint ${id}`);
+      return c.json(endpoint, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/endpoints/{id}',
+      tags,
+      summary: 'Delete an endpoint and what is still to be sent to it',
+      request: { params },
+      responses: { 204: { description: 'Deleted' }, ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      if (!(await deleteEndpoint(database, idOf(id)))) throw notFound(`endpoint ${id}`);
+      return c.body(null, 204);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/endpoints/{id}/rotate-secret',
+      tags,
+      summary: 'Make a new secret; for another 24 hours each webhook carries both signatures',
+      request: { params },
+      responses: { 200: answer('The endpoint', endpointWithSecretSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const rotated = await rotateEndpointSecret(db, keyring, idOf(id));
+      if (rotated === undefined) throw notFound(`endpoint ${id}`);
+      return c.json({ ...rotated.endpoint, secret: rotated.secret }, 200);
+    },
+  );
+
+  for (const [verb, change, summary] of [
+    ['enable', (id: string) => enableEndpoint(db, idOf(id)), 'Send again, first what is pending'],
+    [
+      'disable',
+      (id: string) => disableEndpoint(database, idOf(id), 'disabled by request'),
+      'Stop sending, and keep what is pending',
+    ],
+  ] as const) {
+    router.openapi(
+      createRoute({
+        method: 'post',
+        path: `/v1/endpoints/{id}/${verb}`,
+        tags,
+        summary,
+        request: { params },
+        responses: { 200: answer('The endpoint', endpointSchema), ...problems(401, 404) },
+      }),
+      async (c) => {
+        const { id } = c.req.valid('param');
+        const endpoint = await change(id);
+        if (endpoint === undefined) throw notFound(`endpoint ${id}`);
+        wakeDispatcher();
+        return c.json(endpoint, 200);
+      },
+    );
+  }
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/endpoints/{id}/test',
+      tags,
+      summary: 'Send an `endpoint.test` event to this endpoint alone',
+      request: { params },
+      responses: {
+        202: answer(
+          'Queued; GET /v1/deliveries/{deliveryId} tells how it went',
+          z.object({ eventId: z.string(), deliveryId: z.string() }),
+        ),
+        ...problems(401, 404),
+      },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const queued = await queueTestEvent(database, idOf(id));
+      if (queued === undefined) throw notFound(`endpoint ${id}`);
+      wakeDispatcher();
+      return c.json(queued, 202);
+    },
+  );
+
+  return router;
+}

@@ -1,0 +1,128 @@
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { MailgressError } from '../core/errors.ts';
+import {
+  appsScriptBodySchema,
+  type BatchItem,
+  parseAppsScriptBody,
+  stubIdOf,
+} from '../sources/apps-script/body.ts';
+import { toRawMail } from '../sources/raw.ts';
+import { type BatchReport, EMPTY_REPORT, recordBatch } from '../store/batches.ts';
+import type { IngressSource } from '../store/sources.ts';
+import { admit } from './admit.ts';
+import { answer, createRouter, problems } from './openapi.ts';
+import type { Services } from './services.ts';
+
+export const resultsSchema = z.object({
+  results: z.array(
+    z.object({
+      id: z.string().nullable().describe("The provider's id as it was sent"),
+      status: z.enum(['accepted', 'duplicate', 'rejected']),
+      messageId: z.string().optional().describe('The message it is stored as'),
+      reason: z.string().optional(),
+    }),
+  ),
+});
+type Result = z.infer<typeof resultsSchema>['results'][number];
+
+/** So many mails of one batch are in memory as rows at a time; a batch has as many as its body holds. */
+const MAILS_AT_ONCE = 128;
+
+/**
+ * The signed ways in. Whatever is answered with 2xx is durable; an error answer stores nothing that sending the same
+ * again would double.
+ */
+export function ingestRoutes(services: Services): OpenAPIHono {
+  const router = createRouter();
+  // Registered beside the handlers and not through them: the body is verified as bytes before anything reads it.
+  for (const [path, content, description] of [
+    ['apps-script', { 'application/json': { schema: appsScriptBodySchema } }, 'Mail pushed by a script'],
+    ['raw', { 'message/rfc822': { schema: z.string() } }, 'One mail, RFC 5322 bytes'],
+  ] as const) {
+    router.openAPIRegistry.registerPath({
+      method: 'post',
+      path: `/v1/ingest/${path}/{sourceId}`,
+      tags: ['ingest'],
+      summary: description,
+      description: "Signed with the source's secret as Standard Webhooks asks",
+      security: [],
+      request: {
+        params: z.object({ sourceId: z.string() }),
+        headers: z.object({
+          'webhook-id': z.string(),
+          'webhook-timestamp': z.string(),
+          'webhook-signature': z.string(),
+        }),
+        body: { required: true, content },
+      },
+      responses: {
+        200: answer('What became of each mail', resultsSchema),
+        ...problems(400, 401, 409, 413, 503),
+      },
+    });
+  }
+
+  router.post('/v1/ingest/apps-script/:sourceId', async (c) => {
+    const { source, bytes } = await admit(c, 'apps-script', services);
+    const { items, report, heartbeat } = parseAppsScriptBody(bytes);
+    const results = await takeBatch(items, report, source, services);
+    services.activity.note(source.id, { hasMessage: items.length > 0, heartbeat });
+    return c.json({ results });
+  });
+
+  router.post('/v1/ingest/raw/:sourceId', async (c) => {
+    const { source, bytes } = await admit(c, 'raw', services);
+    if (bytes.length === 0) {
+      throw new MailgressError('bad_request', 'The body is empty: send the bytes of a mail');
+    }
+    const results = await takeBatch([{ id: null, mail: toRawMail(bytes) }], EMPTY_REPORT, source, services);
+    services.activity.note(source.id, { hasMessage: true });
+    return c.json({ results });
+  });
+
+  return router;
+}
+
+/**
+ * Stores a batch, then what it reports: the cursor may only say what the mails have made true.
+ *
+ * @throws MailgressError `store_unavailable` or `overloaded` when a mail could not be stored now. The same batch comes
+ * again then, and what was stored is a duplicate.
+ */
+async function takeBatch(
+  items: readonly BatchItem[],
+  report: BatchReport,
+  source: IngressSource,
+  services: Services,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let at = 0; at < items.length; at += MAILS_AT_ONCE) {
+    const group = items.slice(at, at + MAILS_AT_ONCE);
+    const settled = await Promise.allSettled(group.map((item) => takeItem(item, source, services)));
+    for (const one of settled) {
+      if (one.status === 'rejected') throw one.reason;
+      results.push(one.value);
+    }
+  }
+
+  const rejected = items.flatMap((item, index) => {
+    const result = results[index];
+    if (result?.status !== 'rejected') return [];
+    return [{ id: stubIdOf(item), error: result.reason ?? '', attempts: 1 }];
+  });
+  const whole = { ...report, failed: [...report.failed, ...rejected] };
+  const isWorthKeeping =
+    whole.cursor !== null || whole.gap !== null || whole.missing.length > 0 || whole.failed.length > 0;
+  if (isWorthKeeping && (await recordBatch(services.database, source.id, whole))) services.wakeDispatcher();
+  return results;
+}
+
+async function takeItem(item: BatchItem, source: IngressSource, services: Services): Promise<Result> {
+  if ('rejected' in item) return { id: item.id, status: 'rejected', reason: item.rejected };
+  const outcome = await services.ingest(item.mail, source);
+  if (outcome.status === 'mailbox_gone') {
+    throw new MailgressError('unauthorized', 'The mailbox of this source was deleted');
+  }
+  return { id: item.id, ...outcome };
+}

@@ -1,0 +1,104 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { mailboxSchema } from '../core/resources.ts';
+import {
+  createMailbox,
+  deleteMailbox,
+  findMailbox,
+  listMailboxes,
+  updateMailbox,
+} from '../store/mailboxes.ts';
+import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
+import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { notFound } from './problem.ts';
+import type { Services } from './services.ts';
+
+const address = z
+  .string()
+  .max(320)
+  .regex(/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u, { error: 'must be a mail address' });
+const tenant = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 _ . -' });
+const params = z.object({ id: z.string() });
+const tags = ['mailboxes'];
+
+export function mailboxRoutes({ database }: Services): OpenAPIHono {
+  const router = createRouter();
+  const { db } = database;
+  const idOf = (text: string) => pathId('mbx', 'mailbox', text);
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/mailboxes',
+      tags,
+      summary: 'Watch an address',
+      request: { body: jsonBody(z.strictObject({ tenant: tenant.default('default'), address })) },
+      responses: { 201: answer('The mailbox', mailboxSchema), ...problems(400, 401, 409) },
+    }),
+    async (c) => c.json(await createMailbox(db, c.req.valid('json')), 201),
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/mailboxes',
+      tags,
+      summary: 'List mailboxes, newest first',
+      request: { query: z.object(pageQuery) },
+      responses: { 200: answer('A page', pageSchema(mailboxSchema)), ...problems(400, 401) },
+    }),
+    async (c) => c.json(printPage(await listMailboxes(db, parsePage('mbx', c.req.valid('query')))), 200),
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/mailboxes/{id}',
+      tags,
+      summary: 'Get a mailbox',
+      request: { params },
+      responses: { 200: answer('The mailbox', mailboxSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const mailbox = await findMailbox(db, idOf(id));
+      if (mailbox === undefined) throw notFound(`mailbox ${id}`);
+      return c.json(mailbox, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/mailboxes/{id}',
+      tags,
+      summary: 'Change the address',
+      request: { params, body: jsonBody(z.strictObject({ address })) },
+      responses: { 200: answer('The mailbox', mailboxSchema), ...problems(400, 401, 404, 409) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const mailbox = await updateMailbox(db, idOf(id), c.req.valid('json'));
+      if (mailbox === undefined) throw notFound(`mailbox ${id}`);
+      return c.json(mailbox, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/mailboxes/{id}',
+      tags,
+      summary: 'Delete a mailbox and all that came through it',
+      request: { params },
+      responses: { 204: { description: 'Deleted' }, ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      if (!(await deleteMailbox(database, idOf(id)))) throw notFound(`mailbox ${id}`);
+      return c.body(null, 204);
+    },
+  );
+
+  return router;
+}

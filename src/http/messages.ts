@@ -1,0 +1,130 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { findAttachmentContent } from '../core/attachment-content.ts';
+import { MailgressError } from '../core/errors.ts';
+import type { Id } from '../core/ids.ts';
+import { messageSchema, placementSchema } from '../core/message.ts';
+import { findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
+import { answer, createRouter, pathId, problems } from './openapi.ts';
+import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { notFound } from './problem.ts';
+import type { Services } from './services.ts';
+
+const messageSummarySchema = messageSchema.omit({ text: true, html: true, headers: true });
+const params = z.object({ id: z.string() });
+const tags = ['messages'];
+
+/** Mail is a stranger's: a browser may neither guess its type nor show it as a page of ours (RFC 6266, Fetch). */
+const STRANGERS_BYTES = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
+
+export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
+  const router = createRouter();
+  const idOf = (text: string) => pathId('msg', 'message', text);
+
+  async function rawOf(id: Id<'msg'>): Promise<Uint8Array> {
+    const bytes = await findRawMail(db, id);
+    if (bytes !== undefined) return bytes;
+    if (!(await hasMessage(db, id))) throw notFound(`message ${id}`);
+    throw new MailgressError('raw_expired', `The raw mail of message ${id} is no longer kept`);
+  }
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages',
+      tags,
+      summary: 'List messages, newest first, without text, html and headers',
+      request: {
+        query: z.object({
+          ...pageQuery,
+          mailbox: z.string().optional(),
+          placement: placementSchema.optional(),
+          from: z.string().max(320).optional().describe('The whole address, in any case'),
+        }),
+      },
+      responses: { 200: answer('A page', pageSchema(messageSummarySchema)), ...problems(400, 401) },
+    }),
+    async (c) => {
+      const { mailbox, placement, from, ...query } = c.req.valid('query');
+      const mailboxId = mailbox === undefined ? undefined : pathId('mbx', 'mailbox', mailbox);
+      const page = await listMessages(db, { ...parsePage('msg', query), mailboxId, placement, from });
+      return c.json(printPage(page), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages/{id}',
+      tags,
+      summary: 'Get a message, its text and html whole',
+      request: { params },
+      responses: { 200: answer('The message', messageSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const message = await findMessage(db, idOf(id));
+      if (message === undefined) throw notFound(`message ${id}`);
+      return c.json(message, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages/{id}/raw',
+      tags,
+      summary: 'Get the mail as it came, byte for byte',
+      request: { params },
+      responses: {
+        200: { description: 'RFC 5322', content: { 'message/rfc822': { schema: z.string() } } },
+        ...problems(401, 404, 410),
+      },
+    }),
+    async (c) => {
+      const id = idOf(c.req.valid('param').id);
+      const bytes = new Uint8Array(await rawOf(id));
+      return c.body(bytes, 200, {
+        ...STRANGERS_BYTES,
+        'content-type': 'message/rfc822',
+        'content-disposition': `attachment; filename="${id}.eml"`,
+      });
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages/{id}/attachments/{n}',
+      tags,
+      summary: 'Get the content of an attachment',
+      request: { params: params.extend({ n: z.string() }) },
+      responses: {
+        200: { description: 'Its bytes', content: { 'application/octet-stream': { schema: z.string() } } },
+        ...problems(401, 404, 410),
+      },
+    }),
+    async (c) => {
+      const { id, n } = c.req.valid('param');
+      const index = /^\d{1,4}$/.test(n) ? Number(n) : -1;
+      const found = await findAttachmentContent(await rawOf(idOf(id)), index);
+      if (found === undefined) throw notFound(`attachment ${n.slice(0, 20)} of message ${id}`);
+      const filename = found.attachment.filename ?? `attachment-${index}`;
+      return c.body(new Uint8Array(found.content), 200, {
+        ...STRANGERS_BYTES,
+        'content-type': 'application/octet-stream',
+        'content-disposition': `attachment; filename*=UTF-8''${encodeRfc8187(filename)}`,
+      });
+    },
+  );
+
+  return router;
+}
+
+/** RFC 8187 3.2.1: what encodeURIComponent leaves alone and the grammar does not allow. */
+function encodeRfc8187(text: string): string {
+  return encodeURIComponent(text).replace(
+    /['()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}

@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { MailgressError } from '../core/errors.ts';
+import { type IdPrefix, isId } from '../core/ids.ts';
+import type { Page, PageRequest } from '../store/page.ts';
+
+/** `?limit=` and `?after=` of every list. */
+export const pageQuery = {
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+  after: z.string().max(200).optional().describe('`next` of the page before'),
+};
+
+/** `{data, next}`. */
+export function pageSchema<T extends z.ZodType>(item: T) {
+  return z.object({ data: z.array(item), next: z.string().nullable() });
+}
+
+/**
+ * Opaque to callers: the last id of the page. Its prefix says which list it is of.
+ *
+ * @throws MailgressError `bad_request` for a cursor of another list or none of ours.
+ */
+export function parsePage(
+  prefix: IdPrefix,
+  query: { limit: number; after?: string | undefined },
+): PageRequest {
+  if (query.after === undefined) return { limit: query.limit, after: undefined };
+  const after = Buffer.from(query.after, 'base64url').toString('latin1');
+  if (isId(prefix, after)) return { limit: query.limit, after };
+  throw new MailgressError('bad_request', 'The cursor is not one of this list', {
+    faults: [{ path: 'after', message: 'must be the `next` of a page of this list' }],
+  });
+}
+
+export function printPage<T>(page: Page<T>): { data: T[]; next: string | null } {
+  return {
+    data: page.data,
+    next: page.next === undefined ? null : Buffer.from(page.next, 'latin1').toString('base64url'),
+  };
+}

@@ -1,0 +1,75 @@
+import type { Context } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import { z } from 'zod';
+import { type ErrorCode, MailgressError } from '../core/errors.ts';
+import { isUnavailable, storeUnavailable } from '../store/unavailable.ts';
+
+/** RFC 9457, with a stable `code` and, for bad input, where it is bad. */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string().describe('Stable: build on this one'),
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+
+type Status = 400 | 401 | 403 | 404 | 405 | 409 | 410 | 413 | 500 | 503;
+
+/** Codes that are not here never come out of a request. */
+const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = {
+  bad_request: { status: 400, title: 'The request is not as it should be' },
+  invalid_json: { status: 400, title: 'The body is not JSON' },
+  egress_blocked: { status: 400, title: 'This address may not be called' },
+  unauthorized: { status: 401, title: 'Not signed or not authorized' },
+  forbidden: { status: 403, title: 'This key may not do that' },
+  not_found: { status: 404, title: 'There is no such thing' },
+  method_not_allowed: { status: 405, title: 'Not with this method' },
+  conflict: { status: 409, title: 'In conflict with what is there' },
+  source_stopped: { status: 409, title: 'The source is stopped' },
+  raw_expired: { status: 410, title: 'The raw mail is no longer kept' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  store_unavailable: { status: 503, title: 'The database is out of reach' },
+  overloaded: { status: 503, title: 'Too much at once' },
+  database_behind: { status: 503, title: 'The database is not migrated' },
+};
+const INTERNAL = { status: 500, title: 'A fault of ours' } as const;
+
+const RETRY_AFTER_S = 2;
+
+/** What an error means to the caller. Anything unexpected is `internal`, without its words. */
+export function toMailgressError(error: unknown): MailgressError {
+  if (error instanceof MailgressError && error.code in PROBLEMS) return error;
+  if (isUnavailable(error)) return storeUnavailable(error);
+  if (error instanceof HTTPException) return fromHttpException(error);
+  return new MailgressError('internal', 'Something went wrong here; the log has it under this request id', {
+    cause: error,
+  });
+}
+
+export function problemResponse(c: Context, error: MailgressError): Response {
+  const { status, title } = PROBLEMS[error.code] ?? INTERNAL;
+  const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
+  if (status === 503) headers['retry-after'] = String(RETRY_AFTER_S);
+  if (status === 401) headers['www-authenticate'] = 'Bearer';
+  const body: z.infer<typeof problemSchema> = {
+    type: `urn:mailgress:problem:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    code: error.code,
+    ...(error.faults.length > 0 && { errors: [...error.faults] }),
+  };
+  return c.body(JSON.stringify(body), status, headers);
+}
+
+/** What hono's own validators throw: bad JSON in a body, mostly. */
+function fromHttpException(error: HTTPException): MailgressError {
+  if (error.status === 413) return new MailgressError('body_too_large', 'The body is too large');
+  if (error.status < 500) return new MailgressError('invalid_json', 'The body is not JSON');
+  return new MailgressError('internal', 'Something went wrong here', { cause: error });
+}
+
+export function notFound(what: string): MailgressError {
+  return new MailgressError('not_found', `There is no ${what}`);
+}

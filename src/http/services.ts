@@ -1,0 +1,25 @@
+import type { Logger } from 'pino';
+import type { Keyring } from '../core/sealed.ts';
+import type { Egress } from '../deliver/egress.ts';
+import type { Ingest } from '../ingest.ts';
+import type { Database } from '../store/database.ts';
+import type { IngressSources } from '../store/ingress-sources.ts';
+import type { ActivityRecorder } from '../store/source-activity.ts';
+
+/** What the routes work with. */
+export type Services = {
+  database: Database;
+  keyring: Keyring;
+  ingest: Ingest;
+  ingressSources: IngressSources;
+  activity: ActivityRecorder;
+  egress: Egress;
+  /** Call after a commit that made deliveries due. */
+  wakeDispatcher: () => void;
+  adminToken: string;
+  bodyLimitBytes: number;
+  /** The base URL others reach us under, without a trailing slash. */
+  publicUrl: () => string;
+  version: string;
+  log: Logger;
+};

@@ -1,0 +1,154 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { type Source, sourceSchema, sourceStateSchema } from '../core/resources.ts';
+import {
+  createSource,
+  deleteSource,
+  findSource,
+  listSources,
+  rotateSourceSecret,
+  setSourceWanted,
+} from '../store/sources.ts';
+import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
+import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { notFound } from './problem.ts';
+import type { Services } from './services.ts';
+
+/** With what only creation and rotation answer. */
+const sourceWithSecretSchema = sourceSchema.extend({
+  secret: z.string().describe('`whsec_...`: shown now and not again'),
+  ingestUrl: z.string(),
+});
+
+const params = z.object({ id: z.string() });
+const tags = ['sources'];
+
+export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: Services): OpenAPIHono {
+  const router = createRouter();
+  const { db } = database;
+  const idOf = (text: string) => pathId('src', 'source', text);
+  const withSecret = ({ source, secret }: { source: Source; secret: string }) => ({
+    ...source,
+    secret,
+    ingestUrl: `${publicUrl()}/v1/ingest/${source.kind}/${source.id}`,
+  });
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/mailboxes/{id}/sources',
+      tags,
+      summary: 'Add a way for mail to come in',
+      request: { params, body: jsonBody(z.strictObject({ kind: z.enum(['apps-script', 'raw']) })) },
+      responses: { 201: answer('The source', sourceWithSecretSchema), ...problems(400, 401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const mailboxId = pathId('mbx', 'mailbox', id);
+      const created = await createSource(db, keyring, { mailboxId, ...c.req.valid('json') });
+      if (created === undefined) throw notFound(`mailbox ${id}`);
+      return c.json(withSecret(created), 201);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/sources',
+      tags,
+      summary: 'List sources, newest first',
+      request: {
+        query: z.object({
+          ...pageQuery,
+          mailbox: z.string().optional(),
+          tenant: z.string().optional(),
+          state: sourceStateSchema.optional(),
+        }),
+      },
+      responses: { 200: answer('A page', pageSchema(sourceSchema)), ...problems(400, 401) },
+    }),
+    async (c) => {
+      const { mailbox, tenant, state, ...query } = c.req.valid('query');
+      const mailboxId = mailbox === undefined ? undefined : pathId('mbx', 'mailbox', mailbox);
+      const page = await listSources(db, { ...parsePage('src', query), mailboxId, tenant, state });
+      return c.json(printPage(page), 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/sources/{id}',
+      tags,
+      summary: 'Get a source: its state, and when it was last proven alive',
+      request: { params },
+      responses: { 200: answer('The source', sourceSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const source = await findSource(db, idOf(id));
+      if (source === undefined) throw notFound(`source ${id}`);
+      return c.json(source, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/sources/{id}',
+      tags,
+      summary: 'Delete a source; the mail that came through it stays',
+      request: { params },
+      responses: { 204: { description: 'Deleted' }, ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      if (!(await deleteSource(db, idOf(id)))) throw notFound(`source ${id}`);
+      ingressSources.forget(idOf(id));
+      return c.body(null, 204);
+    },
+  );
+
+  for (const [verb, isWanted, summary] of [
+    ['start', true, 'Take mail again'],
+    ['stop', false, 'Refuse mail (409), so that the sender keeps it'],
+  ] as const) {
+    router.openapi(
+      createRoute({
+        method: 'post',
+        path: `/v1/sources/{id}/${verb}`,
+        tags,
+        summary,
+        request: { params },
+        responses: { 200: answer('The source', sourceSchema), ...problems(401, 404) },
+      }),
+      async (c) => {
+        const { id } = c.req.valid('param');
+        const source = await setSourceWanted(db, idOf(id), isWanted);
+        if (source === undefined) throw notFound(`source ${id}`);
+        ingressSources.forget(idOf(id));
+        return c.json(source, 200);
+      },
+    );
+  }
+
+  router.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/sources/{id}/rotate-secret',
+      tags,
+      summary: 'Make a new secret; the old one counts for another 24 hours',
+      request: { params },
+      responses: { 200: answer('The source', sourceWithSecretSchema), ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const rotated = await rotateSourceSecret(db, keyring, idOf(id));
+      if (rotated === undefined) throw notFound(`source ${id}`);
+      ingressSources.forget(idOf(id));
+      return c.json(withSecret(rotated), 200);
+    },
+  );
+
+  return router;
+}

@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { MailgressError } from '../../core/errors.ts';
+import { canonicalGmailId } from '../../core/gmail-id.ts';
+import type { RawMail } from '../../core/raw-mail.ts';
+import { composePlainMail, plainMailSchema } from './plain-mail.ts';
+
+/** A mail of a batch: read, or not readable and why. `id` is what the sender calls it; null if it does not. */
+export type BatchItem =
+  | { id: string | null; mail: RawMail }
+  | { id: string | null; rejected: string; sha256: string };
+
+/** A body, whichever of its forms it came in. */
+export type AppsScriptBody = {
+  items: BatchItem[];
+  /** What is told beside the mails; all null and empty in a ping and in the plain form. */
+  report: {
+    cursor: { from: string; to: string } | null;
+    missing: string[];
+    failed: { id: string; error: string; attempts: number }[];
+    gap: { from: string | null; reason: string; recoveredBy: string | null } | null;
+  };
+  /** What the script says of itself; undefined in the plain form. */
+  heartbeat: Record<string, unknown> | undefined;
+};
+
+/** Gmail's ids are hex, those of emulators and forwarders are not: anything short and harmless is taken. */
+const idSchema = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, { error: 'must be 1 to 128 of A-Z a-z 0-9 _ -' });
+/** An unsigned 64-bit number, and room for more: kept as digits. */
+const historyIdSchema = z.string().regex(/^\d{1,40}$/, { error: 'must be digits' });
+const shortText = z
+  .string()
+  .transform((text) => text.toWellFormed().replaceAll('\0', '\uFFFD').slice(0, 1000));
+const scriptSchema = z.object({ version: shortText, account: shortText });
+
+/** What surrounds the mails. The mails themselves are judged one by one: a rotten one may not hold up the rest. */
+const messagesBodySchema = z.object({
+  kind: z.literal('messages'),
+  script: scriptSchema.optional(),
+  cursor: z.object({ from: historyIdSchema, to: historyIdSchema }).nullish(),
+  messages: z.array(z.unknown()),
+  missing: z.array(idSchema).default([]),
+  failed: z
+    .array(z.object({ id: idSchema, error: shortText, attempts: z.int().min(0).max(1_000_000).default(0) }))
+    .default([]),
+  gap: z
+    .object({
+      from: historyIdSchema.nullish().transform((from) => from ?? null),
+      reason: shortText,
+      recoveredBy: shortText.nullish().transform((by) => by ?? null),
+    })
+    .nullish(),
+  backlog: z.int().min(0).optional(),
+  paused: z.boolean().optional(),
+});
+
+const pingBodySchema = z.object({ kind: z.literal('ping'), script: scriptSchema.optional() });
+
+const itemBase = {
+  id: idSchema,
+  threadId: idSchema.nullish(),
+  labelIds: z.array(z.string().max(256)).max(1000).default([]),
+  internalDate: z
+    .union([z.string().regex(/^\d{1,15}$/), z.int().min(0).max(8.64e15)])
+    .transform(Number)
+    .nullish(),
+  snippet: z.string().nullish(),
+};
+const wholeItemSchema = z.object({ ...itemBase, raw: z.string() });
+const truncatedItemSchema = z.object({ ...itemBase, truncated: z.literal(true), headers: z.string() });
+
+/** The contract's schema, for the reference; the body is read by `parseAppsScriptBody`. */
+export const appsScriptBodySchema = z.union([
+  messagesBodySchema.extend({ messages: z.array(z.union([wholeItemSchema, truncatedItemSchema])) }),
+  pingBodySchema,
+  plainMailSchema,
+]);
+
+/**
+ * Reads a body that the script, or a person's own, has posted.
+ *
+ * @throws MailgressError `invalid_json` if the bytes are no JSON in UTF-8, `bad_request` with `faults` if what
+ * surrounds the mails has another shape. A mail of another shape is an item with `rejected` instead.
+ */
+export function parseAppsScriptBody(bytes: Uint8Array): AppsScriptBody {
+  const body = parseJson(bytes);
+  const kind = typeof body === 'object' && body !== null && 'kind' in body ? body.kind : undefined;
+  const report = { cursor: null, missing: [], failed: [], gap: null };
+  if (kind === 'ping') {
+    return { items: [], report, heartbeat: parseWith(pingBodySchema, body).script };
+  }
+  if (kind === undefined) {
+    const mail = composePlainMail(parseWith(plainMailSchema, body));
+    return { items: [{ id: null, mail }], report, heartbeat: undefined };
+  }
+  const { script, cursor, messages, missing, failed, gap, backlog, paused } = parseWith(
+    messagesBodySchema,
+    body,
+  );
+  return {
+    items: messages.map((item, index) => parseItem(item, () => hexDigest(bytes, index))),
+    report: { cursor: cursor ?? null, missing, failed, gap: gap ?? null },
+    heartbeat: { ...script, backlog: backlog ?? 0, paused: paused ?? false },
+  };
+}
+
+/** Under which id a mail that is not stored is kept as a stub: its own if it has a good one, else a hash of it. */
+export function stubIdOf(item: BatchItem): string {
+  if (item.id !== null && idSchema.safeParse(item.id).success) return item.id;
+  const sha256 = 'mail' in item ? hexDigest(item.mail.bytes) : item.sha256;
+  return `sha256-${sha256.slice(0, 32)}`;
+}
+
+/** @param digest names the item where its id is none. The whole body is hashed: an item may be too deep to print. */
+function parseItem(item: unknown, digest: () => string): BatchItem {
+  const isTruncated =
+    typeof item === 'object' && item !== null && 'truncated' in item && item.truncated === true;
+  const parsed = (isTruncated ? truncatedItemSchema : wholeItemSchema).safeParse(item);
+  if (!parsed.success) return rejectItem(item, digest(), parsed.error.issues.map(printIssue).join('; '));
+  const { id, threadId, labelIds, internalDate, snippet } = parsed.data;
+  const bytes =
+    'raw' in parsed.data ? decodeBase64(parsed.data.raw) : Buffer.from(parsed.data.headers, 'utf8');
+  if (bytes === undefined) return rejectItem(item, digest(), 'raw: must be base64url');
+  const canonicalId = canonicalGmailId(id);
+  return {
+    id,
+    mail: {
+      bytes,
+      truncated: isTruncated,
+      identity: { base: 'gmail', id: canonicalId },
+      providerId: canonicalId,
+      threadId: threadId ?? null,
+      labels: labelIds,
+      folder: null,
+      internalDate: internalDate == null ? null : new Date(internalDate),
+      snippet: snippet ?? null,
+    },
+  };
+}
+
+function rejectItem(item: unknown, sha256: string, reason: string): BatchItem {
+  const given = typeof item === 'object' && item !== null && 'id' in item ? item.id : undefined;
+  return {
+    id: typeof given === 'string' ? given.toWellFormed().slice(0, 128) : null,
+    rejected: reason.slice(0, 1000),
+    sha256,
+  };
+}
+
+function hexDigest(bytes: Uint8Array, index = 0): string {
+  return createHash('sha256').update(bytes).update(String(index)).digest('hex');
+}
+
+/** Base64url as Gmail's API writes it, and plain base64, with or without padding. Buffer.from takes anything. */
+function decodeBase64(text: string): Buffer | undefined {
+  return /^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(text) ? Buffer.from(text, 'base64url') : undefined;
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new MailgressError('invalid_json', 'The body is not UTF-8', { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own error quotes the body: it goes no further.
+    throw new MailgressError('invalid_json', 'The body is not JSON');
+  }
+}
+
+function parseWith<T>(schema: z.ZodType<T>, body: unknown): T {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw new MailgressError('bad_request', 'The body has another shape than the contract asks for', {
+    faults: parsed.error.issues.slice(0, 20).map(({ path, message }) => ({ path: path.join('.'), message })),
+  });
+}
+
+function printIssue({ path, message }: { path: PropertyKey[]; message: string }): string {
+  return path.length === 0 ? message : `${path.join('.')}: ${message}`;
+}

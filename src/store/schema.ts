@@ -1,0 +1,240 @@
+import { sql } from 'drizzle-orm';
+import {
+  boolean,
+  customType,
+  index,
+  integer,
+  json,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
+
+/*
+ * Tables only. Ids are UUIDv7: they lead with the time, so the append-only tables (messages, raw_mails, events,
+ * deliveries, attempts) can be partitioned by ranges of their primary key, and the ledger by mailbox.
+ *
+ * The append-only tables have no foreign keys. A check per row and a lock on the mailbox per mail would cost more
+ * than the insert itself; instead the one statement that writes them locks each mailbox it writes for once
+ * (`commit-mails.ts`), which keeps a mailbox from being deleted under it.
+ */
+
+/** `prefix_` + 32 hex digits outside (see `core/ids.ts`), a uuid in the table. */
+const id = <P extends string>(prefix: P, name: string) =>
+  customType<{ data: `${P}_${string}`; driverData: string }>({
+    dataType: () => 'uuid',
+    toDriver: (value) => value.slice(value.indexOf('_') + 1),
+    fromDriver: (value) => `${prefix}_${value.replaceAll('-', '')}`,
+  })(name);
+
+const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
+const xid8 = customType<{ data: string; driverData: string }>({ dataType: () => 'xid8' });
+const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
+
+/** The replay of a delivery that is none. */
+export const NO_REPLAY = '00000000-0000-0000-0000-000000000000';
+
+export const mailboxes = pgTable(
+  'mailboxes',
+  {
+    id: id('mbx', 'id').primaryKey(),
+    tenant: text('tenant').notNull(),
+    address: text('address').notNull(),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  (table) => [uniqueIndex('mailboxes_tenant_address').on(table.tenant, sql`lower(${table.address})`)],
+);
+
+export const sources = pgTable(
+  'sources',
+  {
+    id: id('src', 'id').primaryKey(),
+    mailboxId: id('mbx', 'mailbox_id')
+      .notNull()
+      .references(() => mailboxes.id, { onDelete: 'cascade' }),
+    kind: text('kind', { enum: ['apps-script', 'gmail', 'imap', 'raw'] }).notNull(),
+    isWanted: boolean('is_wanted').notNull().default(true),
+    state: text('state').notNull(),
+    reason: text('reason'),
+    /** Sealed; what pushes to us are signed with. */
+    secret: bytea('secret'),
+    previousSecret: bytea('previous_secret'),
+    previousSecretUntil: at('previous_secret_until'),
+    /** The greatest history id acknowledged (digits); null before the first. */
+    cursor: text('cursor'),
+    /** What the pushing program last said of itself: version, account, backlog, paused. */
+    heartbeat: jsonb('heartbeat').$type<Record<string, unknown>>(),
+    lastProvenAliveAt: at('last_proven_alive_at'),
+    lastMessageAt: at('last_message_at'),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  (table) => [index('sources_mailbox').on(table.mailboxId)],
+);
+
+export const messages = pgTable(
+  'messages',
+  {
+    id: id('msg', 'id').primaryKey(),
+    mailboxId: id('mbx', 'mailbox_id').notNull(),
+    tenant: text('tenant').notNull(),
+    placement: text('placement').notNull(),
+    fromAddress: text('from_address'),
+    subject: text('subject'),
+    receivedAt: at('received_at').notNull(),
+    isTruncated: boolean('is_truncated').notNull(),
+    /** The published message as it goes into the event: kept as text, so that no delivery parses it again. */
+    document: json('document').notNull(),
+    /** Whole, where the document has it cut; else null. */
+    fullText: text('full_text'),
+    fullHtml: text('full_html'),
+  },
+  (table) => [index('messages_mailbox').on(table.mailboxId, table.id)],
+);
+
+export const rawMails = pgTable('raw_mails', {
+  messageId: id('msg', 'message_id').primaryKey(),
+  /** Zstandard (RFC 8878), made by us: PostgreSQL's own compression is set off for this column. */
+  bytes: bytea('bytes').notNull(),
+});
+
+/** What was ever stored. Outlives messages: every way of reading old mail again runs into it. Never pruned. */
+export const dedupeLedger = pgTable(
+  'dedupe_ledger',
+  {
+    mailboxId: id('mbx', 'mailbox_id').notNull(),
+    /** 16 bytes of `core/dedupe.ts`; as uuid, since that is PostgreSQL's smallest type for them. */
+    key: uuid('key').notNull(),
+    messageId: id('msg', 'message_id').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.mailboxId, table.key] })],
+);
+
+export const events = pgTable(
+  'events',
+  {
+    /** Of `message.received`, the same UUID as the message's: one is found by the other without an index more. */
+    id: id('evt', 'id').primaryKey(),
+    /**
+     * The writing transaction. Readers go by (xid, id) below the oldest running transaction: insert order is not
+     * commit order, and a reader that went by time or sequence would skip what commits late.
+     */
+    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    type: text('type').notNull(),
+    tenant: text('tenant').notNull(),
+    mailboxId: id('mbx', 'mailbox_id'),
+    /** Null for `message.received`: its data is the message. */
+    data: json('data'),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  (table) => [
+    index('events_feed').on(table.xid, table.id),
+    index('events_other_than_messages').on(table.mailboxId).where(sql`${table.data} IS NOT NULL`),
+  ],
+);
+
+export const endpoints = pgTable('endpoints', {
+  id: id('ep', 'id').primaryKey(),
+  /** Null: events of all tenants. */
+  tenant: text('tenant'),
+  url: text('url').notNull(),
+  description: text('description').notNull().default(''),
+  types: text('types').array().notNull(),
+  secret: bytea('secret').notNull(),
+  previousSecret: bytea('previous_secret'),
+  previousSecretUntil: at('previous_secret_until'),
+  isEnabled: boolean('is_enabled').notNull().default(true),
+  disabledReason: text('disabled_reason'),
+  maxInFlight: integer('max_in_flight').notNull(),
+  createdAt: at('created_at').notNull().defaultNow(),
+});
+
+export const deliveries = pgTable(
+  'deliveries',
+  {
+    id: id('dlv', 'id').primaryKey(),
+    endpointId: id('ep', 'endpoint_id').notNull(),
+    eventId: id('evt', 'event_id').notNull(),
+    replayId: uuid('replay_id').notNull().default(NO_REPLAY),
+    status: text('status', { enum: ['pending', 'succeeded', 'failed'] })
+      .notNull()
+      .default('pending'),
+    attempts: integer('attempts').notNull().default(0),
+    /** When it is due. Of a claimed one, the end of the lease: a crashed holder's come back by themselves. */
+    nextAttemptAt: at('next_attempt_at').notNull().defaultNow(),
+    leaseOwner: uuid('lease_owner'),
+    /** Grows with each claim. A holder's writes name it, and touch nothing once another has claimed. */
+    fence: integer('fence').notNull().default(0),
+    lastStatusCode: integer('last_status_code'),
+    lastError: text('last_error'),
+    createdAt: at('created_at').notNull().defaultNow(),
+    completedAt: at('completed_at'),
+  },
+  (table) => [
+    unique('deliveries_once').on(table.eventId, table.endpointId, table.replayId),
+    index('deliveries_due')
+      .on(table.endpointId, table.nextAttemptAt, table.id)
+      .where(sql`${table.status} = 'pending'`),
+    index('deliveries_leased')
+      .on(table.endpointId)
+      .where(sql`${table.status} = 'pending' AND ${table.leaseOwner} IS NOT NULL`),
+  ],
+);
+
+export const attempts = pgTable(
+  'attempts',
+  {
+    id: id('att', 'id').primaryKey(),
+    deliveryId: id('dlv', 'delivery_id').notNull(),
+    startedAt: at('started_at').notNull(),
+    durationMs: integer('duration_ms').notNull(),
+    statusCode: integer('status_code'),
+    errorCode: text('error_code'),
+    error: text('error'),
+    responseExcerpt: text('response_excerpt'),
+  },
+  (table) => [index('attempts_delivery').on(table.deliveryId, table.id)],
+);
+
+/** Provider ids seen but not stored: still to be fetched, gone when fetched, or given up with the reason. */
+export const stubs = pgTable(
+  'stubs',
+  {
+    id: id('stb', 'id').primaryKey(),
+    sourceId: id('src', 'source_id')
+      .notNull()
+      .references(() => sources.id, { onDelete: 'cascade' }),
+    providerId: text('provider_id').notNull(),
+    status: text('status', { enum: ['pending', 'missing', 'failed'] }).notNull(),
+    error: text('error'),
+    attempts: integer('attempts').notNull().default(0),
+    createdAt: at('created_at').notNull().defaultNow(),
+    updatedAt: at('updated_at').notNull().defaultNow(),
+  },
+  (table) => [unique('stubs_once').on(table.sourceId, table.providerId)],
+);
+
+export const gaps = pgTable(
+  'gaps',
+  {
+    id: id('gap', 'id').primaryKey(),
+    sourceId: id('src', 'source_id')
+      .notNull()
+      .references(() => sources.id, { onDelete: 'cascade' }),
+    reason: text('reason').notNull(),
+    /** History ids (digits); null where unknown. */
+    fromCursor: text('from_cursor'),
+    toCursor: text('to_cursor'),
+    recoveredBy: text('recovered_by'),
+    openedAt: at('opened_at').notNull().defaultNow(),
+    recoveredAt: at('recovered_at'),
+  },
+  // Told of twice, it is one gap.
+  (table) => [
+    unique('gaps_once').on(table.sourceId, table.reason, table.fromCursor, table.toCursor).nullsNotDistinct(),
+  ],
+);

@@ -1,0 +1,91 @@
+import { describeError, MailgressError } from '../core/errors.ts';
+
+/** What the driver says when there is no connection, and what the system says when there is no server. */
+const CONNECTION_CODES = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+
+/**
+ * SQLSTATE classes and codes under which the same statement may succeed later (PostgreSQL, appendix A): connection
+ * exceptions, insufficient resources (disk, memory, connections), operator intervention (shutdown, starting up,
+ * cancelled), system errors, a standby that has not been promoted yet.
+ */
+const RETRYABLE_STATES = [/^08/, /^53/, /^57/, /^58/, /^25006$/];
+
+/** Serialization failure and deadlock: the same statement, at once, again. */
+const CONFLICT_STATES = /^40(001|P01)$/;
+
+/** Whether the store was out of reach, so that the same call may succeed later. */
+export function isUnavailable(error: unknown): boolean {
+  if (error instanceof MailgressError) return error.code === 'store_unavailable';
+  const code = sqlStateOf(error);
+  return (
+    code !== undefined && (CONNECTION_CODES.has(code) || RETRYABLE_STATES.some((state) => state.test(code)))
+  );
+}
+
+/** Whether two statements got in each other's way, so that this one may be tried again at once. */
+export function isConflict(error: unknown): boolean {
+  return CONFLICT_STATES.test(sqlStateOf(error) ?? '');
+}
+
+/** Whether a unique key refused a row. */
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlStateOf(error) === '23505';
+}
+
+/** Whether a row named another that does not exist. */
+export function isForeignKeyViolation(error: unknown): boolean {
+  return sqlStateOf(error) === '23503';
+}
+
+export function storeUnavailable(cause: unknown): MailgressError {
+  return new MailgressError(
+    'store_unavailable',
+    'The database is out of reach; nothing was lost, send it again',
+    {
+      retryable: true,
+      cause: databaseErrorOf(cause),
+    },
+  );
+}
+
+/**
+ * The database's own error inside the wrappers around it. drizzle's wrapper prints the statement with all its
+ * parameters, which may be mail or secrets: log this one instead.
+ */
+export function databaseErrorOf(error: unknown): unknown {
+  if (error instanceof Error && error.name === 'DrizzleQueryError') {
+    return error.cause ?? new Error('a statement failed');
+  }
+  return error;
+}
+
+/** One line for a log, without parameters. */
+export function describeStoreError(error: unknown): string {
+  const inner = databaseErrorOf(error);
+  const code = sqlStateOf(inner);
+  return code === undefined ? describeError(inner) : `${code}: ${describeError(inner)}`;
+}
+
+/** The SQLSTATE, or the driver's or system's code. */
+export function sqlStateOf(error: unknown): string | undefined {
+  for (let current = error, depth = 0; current instanceof Error && depth < 5; depth++) {
+    if ('code' in current && typeof current.code === 'string') return current.code;
+    // Several addresses of one host, all refused: an AggregateError whose parts have the code.
+    if (current instanceof AggregateError && current.errors.length > 0) current = current.errors[0];
+    else current = current.cause;
+  }
+  return undefined;
+}
