@@ -1,13 +1,12 @@
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdCompressSync } from 'node:zlib';
 import { dedupeKeyOf } from './core/dedupe.ts';
-import { MailgressError } from './core/errors.ts';
 import { createId, type Id } from './core/ids.ts';
 import type { Message, SourceKind } from './core/message.ts';
 import { normalize } from './core/normalize.ts';
 import type { RawMail } from './core/raw-mail.ts';
 import type { CommitOutcome, MailRow } from './store/commit-mails.ts';
-import { sqlStateOf } from './store/unavailable.ts';
+import { isRowRefused, sqlStateOf } from './store/unavailable.ts';
 
 /** Where a mail came in. */
 export type Origin = {
@@ -65,8 +64,8 @@ export function createIngest(commit: (row: MailRow) => Promise<CommitOutcome>): 
         compressedRaw: await compress(mail.bytes),
       });
     } catch (error) {
-      if (error instanceof MailgressError) throw error;
-      // The database refuses this very row, and would again: its source has to keep it as failed and go on. Only the
+      if (!isRowRefused(error)) throw error;
+      // It would refuse it again: the source has to keep it as failed and go on. Only the
       // code is told: the database's sentence may quote the mail.
       return { status: 'rejected', reason: `the database refused it (${sqlStateOf(error) ?? 'no code'})` };
     }

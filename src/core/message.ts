@@ -102,9 +102,13 @@ export const messageSchema = z.object({
   ...mailContentSchema.shape,
 });
 
+/** A message in a list: without what makes it long. */
+export const messageSummarySchema = messageSchema.omit({ text: true, html: true, headers: true });
+
 export type Address = z.infer<typeof addressSchema>;
 export type Placement = z.infer<typeof placementSchema>;
 export type Attachment = z.infer<typeof attachmentSchema>;
 export type MailContent = z.infer<typeof mailContentSchema>;
 export type Message = z.infer<typeof messageSchema>;
+export type MessageSummary = z.infer<typeof messageSummarySchema>;
 export type SourceKind = z.infer<typeof sourceKindSchema>;

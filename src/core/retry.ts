@@ -34,9 +34,9 @@ const MAX_RETRY_AFTER_MS = 24 * HOUR_MS;
 /**
  * How long to wait before the next attempt, in whole ms; undefined when there is none left.
  *
- * `attempts` counts those already made (0: the first is due at once). `random` lies in [0, 1) and places the wait
- * between 80 % and 120 % of the schedule. `slowDown`: at least 60 s. `retryAfterMs`: at least that, but of it no more
- * than 24 h; it never shortens a wait.
+ * `attempts` counts those already made (0: the first is due at once). `random` lies in [0, 1) and places the
+ * wait between 80 % and 120 % of the schedule. `slowDown`: at least 60 s. `retryAfterMs`: at least that, but of
+ * it no more than 24 h; it never shortens a wait.
  */
 export function retryDelayMs(failure: {
   attempts: number;
@@ -53,8 +53,8 @@ export function retryDelayMs(failure: {
 }
 
 /**
- * What a `Retry-After` header asks for, in ms from `now`; 0 for a date already past; undefined if it is absent or
- * no such value. Not bounded above: `retryDelayMs` does that. Source: RFC 9110, 10.2.3.
+ * What a `Retry-After` header asks for, in ms from `now`; 0 for a date already past; undefined if it is absent
+ * or no such value. Not bounded above: `retryDelayMs` does that. Source: RFC 9110, 10.2.3.
  */
 export function parseRetryAfter(header: string | undefined, now: Date): number | undefined {
   const text = header?.trim() ?? '';

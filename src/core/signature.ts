@@ -1,7 +1,10 @@
 import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:crypto';
 import { MailgressError } from './errors.ts';
 
-/** How far a timestamp may lie from the receiver's clock: the spec asks for "some tolerance", its libraries take this. */
+/**
+ * How far a timestamp may lie from the receiver's clock: the spec asks for "some tolerance", its libraries take
+ * this.
+ */
 export const TIMESTAMP_TOLERANCE_MS = 5 * 60_000;
 
 /** Signatures looked at in one header. Rotation needs two or three; a longer list only buys work from us. */
@@ -81,8 +84,8 @@ export function sign(call: {
 }
 
 /**
- * Whether a call was signed with one of the secrets and is fresh. `body` is the bytes as they arrived. Signatures of
- * other versions (`v1a`) are passed over; the first 16 of a list are looked at.
+ * Whether a call was signed with one of the secrets and is fresh. `body` is the bytes as they arrived.
+ * Signatures of other versions (`v1a`) are passed over; the first 16 of a list are looked at.
  *
  * The cost does not tell which secret, if any, was right: every signature is compared with every secret in
  * constant time. To hide as well that a sender is unknown, verify against a `createSecret()` of the moment.
@@ -123,8 +126,8 @@ function parseSignatures(header: string): Buffer[] {
 }
 
 /**
- * Fed in two steps, so that a large body is neither copied nor turned into a string. The key goes in as a KeyObject,
- * although bytes would do: for them createHmac takes 21 us instead of 5 (node 24.21).
+ * Fed in two steps, so that a large body is neither copied nor turned into a string. The key goes in as a
+ * KeyObject, although bytes would do: for them createHmac takes 21 us instead of 5 (node 24.21).
  */
 function digest(secret: string, id: string, timestamp: string, body: string | Uint8Array): string {
   const key = createSecretKey(parseSecret(secret));

@@ -56,5 +56,5 @@ export function onOneLine(text: string): string {
  * spaces: two or more of these in a row are a blank too; one alone is not, it joins Persian letters and emoji.
  */
 export function collapseBlanks(text: string): string {
-  return text.replace(/[\u034f\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff]{2,}|\s/g, ' ');
+  return text.replace(/[\u034f\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff]{2,}|[^\S ]/g, ' ');
 }

@@ -13,9 +13,10 @@ const NAT64 = ipaddr.IPv6.parseCIDR('64:ff9b::/96');
 const AZURE_PLATFORM = '168.63.129.16';
 
 /**
- * The address a text stands for, or undefined if it is a name. What the kernel dials is what counts: a v4-mapped
- * IPv6 address (`::ffff:127.0.0.1`) comes back as its IPv4 address, a zone (`%eth0`) is left out.
- * Only the notations of `net.isIP` are addresses here; a URL has normalised `0x7f.1` before, a lookup does for a host.
+ * The address a text stands for, or undefined if it is a name. What the kernel dials is what counts: a
+ * v4-mapped IPv6 address (`::ffff:127.0.0.1`) comes back as its IPv4 address, a zone (`%eth0`) is left out.
+ * Only the notations of `net.isIP` are addresses here; a URL has normalised `0x7f.1` before, a lookup does for
+ * a host.
  */
 export function parseAddress(text: string): Address | undefined {
   if (isIP(text) === 0) return undefined;
@@ -27,9 +28,9 @@ export function parseAddress(text: string): Address | undefined {
 
 /**
  * Whether an address belongs to the public internet: not private, loopback, link-local (where clouds keep their
- * metadata), carrier-grade NAT, `0/8`, reserved, documentation, benchmarking, multicast or broadcast; of IPv6 not
- * unique-local, site-local, 6to4, Teredo or v4-compatible either. NAT64 is judged by the IPv4 address inside.
- * Source: the IANA special-purpose address registries, as `ipaddr.js` holds them.
+ * metadata), carrier-grade NAT, `0/8`, reserved, documentation, benchmarking, multicast or broadcast; of IPv6
+ * not unique-local, site-local, 6to4, Teredo or v4-compatible either. NAT64 is judged by the IPv4 address
+ * inside. Source: the IANA special-purpose address registries, as `ipaddr.js` holds them.
  */
 export function isGlobal(address: Address): boolean {
   if (address instanceof ipaddr.IPv4)

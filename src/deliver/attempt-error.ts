@@ -2,10 +2,10 @@ import { errors } from 'undici';
 import { describeError, MailgressError } from '../core/errors.ts';
 
 /**
- * Why no status arrived. `timeout`: not within the deadline. `dns`: the name has no address. `egress_blocked`: it may
- * not be called. `connection`: refused, unreachable, or broken before the answer. `tls`: no trusted connection.
- * `protocol`: what answered does not speak HTTP/1.1 within our limits. `invalid_request`: never sent, for a header
- * that HTTP does not allow.
+ * Why no status arrived. `timeout`: not within the deadline. `dns`: the name has no address. `egress_blocked`:
+ * it may not be called. `connection`: refused, unreachable, or broken before the answer. `tls`: no trusted
+ * connection. `protocol`: what answered does not speak HTTP/1.1 within our limits. `invalid_request`: never
+ * sent, for a header that HTTP does not allow.
  */
 export type AttemptErrorCode =
   | 'timeout'
@@ -41,7 +41,10 @@ function codeOf(error: unknown, message: string): AttemptErrorCode {
   return 'connection';
 }
 
-/** node's TLS errors, OpenSSL's alerts, and OpenSSL's names for what is wrong with a certificate (X509_V_ERR_...). */
+/**
+ * node's TLS errors, OpenSSL's alerts, and OpenSSL's names for what is wrong with a certificate
+ * (X509_V_ERR_...).
+ */
 const TLS_CODES =
   /^ERR_TLS_|^ERR_SSL_|^EPROTO$|CERT|CRL|ISSUER|LEAF_SIGNATURE|^INVALID_|^PATH_LENGTH|HOSTNAME_MISMATCH/;
 

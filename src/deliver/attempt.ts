@@ -13,8 +13,9 @@ type Unanswered = { statusCode: null; error: AttemptError };
 /**
  * How an attempt ended: with a status, or with an error and none.
  *
- * `responseExcerpt` is the text of the body's first 1 KiB read as UTF-8, fit for PostgreSQL: well-formed, without NUL,
- * both shown as U+FFFD; '' for an empty body, null without a status. `retryAfter` is that header as sent.
+ * `responseExcerpt` is the text of the body's first 1 KiB read as UTF-8, fit for PostgreSQL: well-formed,
+ * without NUL, both shown as U+FFFD; '' for an empty body, null without a status. `retryAfter` is that header
+ * as sent.
  */
 export type AttemptResult = (Answered | Unanswered) & {
   durationMs: number;
@@ -23,19 +24,19 @@ export type AttemptResult = (Answered | Unanswered) & {
 };
 
 /**
- * One attempt: the handler undici reports to, and the one deadline over everything from the wait for a connection to
- * the end of the body. It settles exactly once, whatever undici does later.
+ * One attempt: the handler undici reports to, and the one deadline over everything from the wait for a
+ * connection to the end of the body. It settles exactly once, whatever undici does later.
  *
  * The status is the answer. Once it has arrived the attempt cannot fail any more: a body that is cut off,
  * malformed, longer than 64 KiB or slower than `bodyMs` is abandoned together with its connection.
  */
 export class Attempt implements Dispatcher.DispatchHandler {
   readonly result: Promise<AttemptResult>;
-  readonly #resend: (error: Error) => boolean;
   readonly #bodyMs: number;
   readonly #startedAt = performance.now();
   readonly #deadlineAt: number;
   #timer: NodeJS.Timeout;
+  #resend: ((error: Error) => boolean) | null;
   #settle: ((result: AttemptResult) => void) | null = null;
   #controller: Dispatcher.DispatchController | null = null;
   #statusCode: number | null = null;
@@ -44,8 +45,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #bodyBytes = 0;
 
   /**
-   * `resend(error)` may send the request again under this attempt and says whether it did; it is asked when a connection
-   * breaks before any answer. Give it false the second time.
+   * `resend(error)` may send the request again under this attempt and says whether it did. It is asked once at
+   * most, at the first error before any status.
    */
   constructor(options: { timeoutMs: number; bodyMs: number; resend: (error: Error) => boolean }) {
     this.#resend = options.resend;
@@ -58,8 +59,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    // A request cannot be taken out of undici's queue. Thrown here it is dropped unsent and the connection stays
-    // good for the next; controller.abort() would close the connection, once for each request that waited too long.
+    // A request cannot be taken out of undici's queue. Thrown here it is dropped unsent and the connection
+    // stays good for the next; controller.abort() would close the connection, once for each request that waited
+    // too long.
     if (this.#settle === null) throw new Error('the attempt was over before a connection was free');
     this.#controller = controller;
   }
@@ -92,7 +94,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#settle === null) return;
-    if (this.#statusCode === null && this.#resend(error)) return;
+    const resend = this.#resend;
+    this.#resend = null;
+    if (this.#statusCode === null && resend?.(error)) return;
     this.#finish(classifyError(error));
   }
 

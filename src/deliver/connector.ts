@@ -3,18 +3,19 @@ import { buildConnector } from 'undici';
 import type { Egress } from './egress.ts';
 
 /**
- * undici's connector behind the egress guard. A name is resolved once, every address is judged, and the connection goes
- * to one of these; Host header, SNI and certificate still go by the name.
+ * undici's connector behind the egress guard. A name is resolved once, every address is judged, and the
+ * connection goes to one of these; Host header, SNI and certificate still go by the name.
  *
- * Fails with `egress_blocked`, the resolver's error, or what node's sockets fail with; after `timeoutMs` for lookup,
- * TCP and TLS together (undici's coarse timers: up to a second late). `onConnect` sees each socket before it is used.
+ * Fails with `egress_blocked`, the resolver's error, or what node's sockets fail with; after `timeoutMs` for
+ * lookup, TCP and TLS together (undici's coarse timers: up to a second late). `onConnect` sees each socket
+ * before it is used.
  */
 export function createConnector(
   egress: Egress,
   options: { timeoutMs: number; ca?: string | undefined; onConnect?: (socket: Socket) => void },
 ): buildConnector.connector {
-  // The hook, rather than a lookup of our own beforehand, because node then tries several addresses side by side
-  // (RFC 8305): a consumer with a dead IPv6 address is reached over IPv4 within the deadline.
+  // The hook, rather than a lookup of our own beforehand, because node then tries several addresses side by
+  // side (RFC 8305): a consumer with a dead IPv6 address is reached over IPv4 within the deadline.
   const lookup: LookupFunction = (host, { all }, callback) => {
     egress.resolveAllowed(host).then(
       (addresses) => {

@@ -14,22 +14,25 @@ export type UrlCheck = { ok: true; url: URL } | { ok: false; reason: string };
 /** The guard before every connection to a host that a user named. */
 export type Egress = {
   /**
-   * Judges a URL as far as that goes without a network: http or https, no credentials, no literal address and no
-   * well-known name that is forbidden. A name that merely resolves to a forbidden address passes here and fails
-   * when it is dialled. `reason` is a clause to show to the caller ("its scheme must be http or https").
+   * Judges a URL as far as that goes without a network: http or https, no credentials, no literal address and
+   * no well-known name that is forbidden. A name that merely resolves to a forbidden address passes here and
+   * fails when it is dialled. `reason` is a clause to show to the caller ("its scheme must be http or https").
    */
   checkUrl(url: string): UrlCheck;
 
   /**
-   * The addresses a host may be dialled at, at least one, in the resolver's order. `host` is a name or an address,
-   * IPv6 with or without brackets. Dial these and no others: asking the resolver again undoes the check.
-   * Throws `egress_blocked` if any one of them is forbidden, and the resolver's own error (`syscall: 'getaddrinfo'`)
-   * if there is none. Cannot be aborted, as getaddrinfo cannot: a caller with a deadline races it.
+   * The addresses a host may be dialled at, at least one, in the resolver's order. `host` is a name or an
+   * address, IPv6 with or without brackets. Dial these and no others: asking the resolver again undoes the
+   * check. Throws `egress_blocked` if any one of them is forbidden, and the resolver's own error (`syscall:
+   * 'getaddrinfo'`) if there is none. Cannot be aborted, as getaddrinfo cannot: a caller with a deadline races
+   * it.
    */
   resolveAllowed(host: string): Promise<ResolvedAddress[]>;
 };
 
-/** Names of the clouds' metadata services; they resolve to link-local, this says so before anything is stored. */
+/**
+ * Names of the clouds' metadata services; they resolve to link-local, this says so before anything is stored.
+ */
 const METADATA_HOSTS = new Set([
   'metadata',
   'metadata.google.internal',
@@ -44,9 +47,9 @@ const LOCAL_HOST = /^(?:.+\.)?localhost$|^localhost\.localdomain$|^ip6-(?:localh
 /**
  * The egress guard: what is not on the public internet (see `isGlobal`) is forbidden, unless allowed.
  *
- * `allow` holds CIDRs and addresses, allowing what lies in them, and host names, each allowing that very host (no
- * wildcards) wherever it resolves to. `allowLoopback` adds `127/8`, `::1` and the localhost names.
- * Throws `configuration`, with one fault for each entry that is none of these.
+ * `allow` holds CIDRs and addresses, allowing what lies in them, and host names, each allowing that very host
+ * (no wildcards) wherever it resolves to. `allowLoopback` adds `127/8`, `::1` and the localhost names. Throws
+ * `configuration`, with one fault for each entry that is none of these.
  */
 export function createEgress(options: {
   allow: readonly string[];
@@ -135,8 +138,8 @@ function isIn(address: Address, [network, bits]: Network): boolean {
 }
 
 /**
- * As the URL parser would write it: lower case, ASCII, `0x7f.1` as `127.0.0.1`; and without the brackets of IPv6
- * and the dot of a rooted name.
+ * As the URL parser would write it: lower case, ASCII, `0x7f.1` as `127.0.0.1`; and without the brackets of
+ * IPv6 and the dot of a rooted name.
  */
 function canonicalHost(host: string): string {
   const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
@@ -145,7 +148,10 @@ function canonicalHost(host: string): string {
   return (ascii || bare.toLowerCase()).replace(/\.$/, '');
 }
 
-/** Names the host and nothing it resolved to: the message reaches tenants, and internal addresses are not theirs. */
+/**
+ * Names the host and nothing it resolved to: the message reaches tenants, and internal addresses are not
+ * theirs.
+ */
 function blocked(host: string): MailgressError {
   return new MailgressError(
     'egress_blocked',
@@ -154,9 +160,9 @@ function blocked(host: string): MailgressError {
 }
 
 /**
- * Lookups of one name under way at once share one call: of libuv's four threads getaddrinfo gets two, each for as
- * long as it takes, and 32 connections to a name whose DNS hangs would stop every other lookup of the process.
- * Nothing is kept once it is answered.
+ * Lookups of one name under way at once share one call: of libuv's four threads getaddrinfo gets two, each for
+ * as long as it takes, and 32 connections to a name whose DNS hangs would stop every other lookup of the
+ * process. Nothing is kept once it is answered.
  */
 function shareLookups(lookup: Lookup): Lookup {
   const underWay = new Map<string, Promise<ResolvedAddress[]>>();

@@ -15,8 +15,9 @@ const OURS = new Set([
 ]);
 
 /**
- * The first header that cannot be sent with a webhook, said so that it can be shown ("header \"host\" is set by us"), or
- * undefined: a name or value HTTP does not allow, or one of those that are ours to set. Values are not repeated.
+ * The first header that cannot be sent with a webhook, said so that it can be shown ("header \"host\" is set by
+ * us"), or undefined: a name or value HTTP does not allow, or one of those that are ours to set. Values are not
+ * repeated.
  */
 export function findBadHeader(headers: Readonly<Record<string, string>>): string | undefined {
   for (const [name, value] of Object.entries(headers)) {

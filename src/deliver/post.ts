@@ -13,7 +13,10 @@ const CONNECTIONS_PER_ORIGIN = 32;
 /** Under the 5 s after which node's own servers, and many others, close an idle connection. */
 const IDLE_MS = 4000;
 
-/** A busy connection would never see that its name moved to another address: after so many requests it is renewed. */
+/**
+ * A busy connection would never see that its name moved to another address: after so many requests it is
+ * renewed.
+ */
 const REQUESTS_PER_CONNECTION = 1000;
 
 /** node's own limit. */
@@ -28,27 +31,31 @@ export type PostRequest = {
 
 export type Poster = {
   /**
-   * Makes one attempt. Never rejects for what a remote can do, and settles within the deadline whatever it does: an
-   * error of its own (see `AttemptErrorCode`) where no status arrived. A redirect is an answer like any other.
+   * Makes one attempt. Never rejects for what a remote can do, and settles within the deadline whatever it
+   * does: an error of its own (see `AttemptErrorCode`) where no status arrived. A redirect is an answer like
+   * any other.
    *
-   * When a kept connection turns out to have been closed by the peer, the request is sent once more on a fresh one, as part
-   * of the same attempt and deadline: the peer's idle timeout is no failure of the consumer. It may then have been
-   * received twice, which at-least-once permits; its `webhook-id` is the same.
+   * When a kept connection turns out to have been closed by the peer, the request is sent once more on a fresh
+   * one, within the same attempt and deadline: the peer's idle timeout is no failure of the consumer. It may
+   * then have been received twice, which at-least-once permits; its `webhook-id` is the same.
+   *
    * Throws `internal` after `close()`.
    */
   post(request: PostRequest): Promise<AttemptResult>;
 
-  /** Waits for the attempts under way (no longer than their deadline), then closes every connection. Repeatable. */
+  /**
+   * Waits for the attempts under way (no longer than their deadline), then closes every connection. Repeatable.
+   */
   close(): Promise<void>;
 };
 
 /**
  * Sends webhooks over HTTP/1.1, through the egress guard, on kept connections.
  *
- * `timeoutMs` is the one deadline of an attempt, over the wait for a free connection, DNS, TCP, TLS, headers and body. At most
- * `connectionsPerOrigin` requests run at once to one scheme, host and port; more wait, on their own deadline, so
- * let fewer than that be in flight. `bodyMs` is what a body may take once the status is known. `ca` replaces
- * the trusted certificate authorities (PEM).
+ * `timeoutMs` is the one deadline of an attempt, over the wait for a free connection, DNS, TCP, TLS, headers
+ * and body. At most `connectionsPerOrigin` requests run at once to one scheme, host and port; more wait, on
+ * their own deadline, so let no more be in flight. `bodyMs` is what a body may take once the status is known.
+ * `ca` replaces the trusted certificate authorities (PEM).
  */
 export function createPoster(options: {
   egress: Egress;
@@ -67,7 +74,8 @@ export function createPoster(options: {
   const connect = createConnector(egress, {
     timeoutMs,
     ca: options.ca,
-    // undici does not tell whether a connection that broke had served before; the socket, asked at that moment, does.
+    // undici does not tell whether a connection that broke had served before; the socket, asked at that moment,
+    // does.
     onConnect: (socket: Socket) => {
       socket.on('error', (error) => {
         if (socket.bytesRead > 0) brokenAfterUse.add(error);
@@ -97,8 +105,8 @@ export function createPoster(options: {
       if (isClosed) throw new MailgressError('internal', 'the poster is closed');
       const checked = egress.checkUrl(request.url);
       if (!checked.ok) return unsent({ code: 'egress_blocked', message: checked.reason });
-      // Looked at before undici does: it would count a request it refuses as under way for ever, and 32 of these
-      // stop every other to that origin (Pool, 7.30).
+      // Looked at before undici does: it would count a request it refuses as under way for ever, and 32 of
+      // these stop every other to that origin (Pool, 7.30).
       const badHeader = findBadHeader(request.headers);
       if (badHeader !== undefined) return unsent({ code: 'invalid_request', message: badHeader });
 
@@ -111,14 +119,11 @@ export function createPoster(options: {
         body: request.body,
       } as const;
 
-      let canResend = true;
       const attempt: Attempt = new Attempt({
         timeoutMs,
         bodyMs,
         resend: (error) => {
-          if (!canResend || !brokenAfterUse.has(error)) return false;
-          if (classifyError(error).code !== 'connection') return false;
-          canResend = false;
+          if (!brokenAfterUse.has(error) || classifyError(error).code !== 'connection') return false;
           fresh.dispatch(message, attempt);
           return true;
         },

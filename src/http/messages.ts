@@ -3,14 +3,13 @@ import { z } from 'zod';
 import { findAttachmentContent } from '../core/attachment-content.ts';
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
-import { messageSchema, placementSchema } from '../core/message.ts';
+import { messageSchema, messageSummarySchema, placementSchema } from '../core/message.ts';
 import { findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
-const messageSummarySchema = messageSchema.omit({ text: true, html: true, headers: true });
 const params = z.object({ id: z.string() });
 const tags = ['messages'];
 

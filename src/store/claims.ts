@@ -145,7 +145,7 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
         ${column((record) => uuidOf(record.attemptId))}::uuid[],
         ${column((record) => uuidOf(record.deliveryId))}::uuid[],
         ${column((record) => record.fence)}::int[],
-        ${column((record) => record.startedAt)}::timestamptz[],
+        ${column((record) => record.startedAt.toISOString())}::timestamptz[],
         ${column((record) => record.durationMs)}::int[],
         ${column((record) => record.statusCode)}::int[],
         ${column((record) => record.errorCode)}::text[],

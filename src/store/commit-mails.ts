@@ -71,6 +71,12 @@ async function commitMails(
   });
 }
 
+/**
+ * bytea's own notation. Elements of array parameters are strings here, since the driver takes the type of an array's
+ * first element that is a Date, a boolean or bytes for that of the whole parameter.
+ */
+const hexOf = (bytes: Buffer) => `\\x${bytes.toString('hex')}`;
+
 const keyOf = (row: MailRow) => `${row.mailboxId} ${row.dedupeKey}`;
 
 /** One row a key, sorted by key: every process inserts in the same order, so that none waits for another in a ring. */
@@ -114,11 +120,11 @@ async function insertMails(
         ${column((row) => row.fromAddress)}::text[],
         ${column((row) => row.subject)}::text[],
         ${column((row) => row.receivedAt)}::timestamptz[],
-        ${column((row) => row.isTruncated)}::boolean[],
+        ${column((row) => String(row.isTruncated))}::boolean[],
         ${column((row) => row.document)}::text[],
         ${column((row) => row.fullText)}::text[],
         ${column((row) => row.fullHtml)}::text[],
-        ${column((row) => row.compressedRaw)}::bytea[]
+        ${column((row) => hexOf(row.compressedRaw))}::bytea[]
       ) AS input (mailbox_id, key, message_id, tenant, placement, from_address, subject, received_at,
                   is_truncated, document, full_text, full_html, raw)
     ), box AS MATERIALIZED (

@@ -45,7 +45,7 @@ export type EmbeddedOptions = {
 };
 
 /** The server frees a dead owner's lock when it reads the end of its connection: soon, on a busy machine. */
-const LOCK_PATIENCE_MS = 1_500;
+const LOCK_PATIENCE_MS = 1_000;
 const LOCK_POLL_MS = 100;
 const REGAIN_DELAY_MS = { first: 100, longest: 5_000 };
 

@@ -1,5 +1,5 @@
 import { MailgressError } from '../core/errors.ts';
-import { isConflict, isUnavailable, storeUnavailable } from './unavailable.ts';
+import { isConflict, isRowRefused, isUnavailable, storeUnavailable } from './unavailable.ts';
 
 export type GroupCommitOptions<Row, Result> = {
   /** Writes rows in one statement and answers one result a row, in order. May throw. */
@@ -116,7 +116,7 @@ export function createGroupCommit<Row, Result>(
       }
     } catch (error) {
       if (isConflict(error) && conflicts < MAX_CONFLICT_REPEATS) return write(group, conflicts + 1);
-      if (isConflict(error) || isUnavailable(error) || group.length === 1) {
+      if (!isRowRefused(error) || group.length === 1) {
         const reason = isConflict(error) || isUnavailable(error) ? storeUnavailable(error) : error;
         for (const pending of group) pending.reject(reason);
         return;

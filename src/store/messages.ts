@@ -2,13 +2,16 @@ import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 import { and, eq, sql } from 'drizzle-orm';
 import type { Id } from '../core/ids.ts';
-import type { Message, Placement } from '../core/message.ts';
+import {
+  type Message,
+  type MessageSummary,
+  messageSummarySchema,
+  type Placement,
+} from '../core/message.ts';
 import type { Drizzle } from './database.ts';
 import { type Page, type PageRequest, pageOf, toPage } from './page.ts';
 import { messages, rawMails } from './schema.ts';
 
-/** A message in a list: without what makes it long. */
-export type MessageSummary = Omit<Message, 'text' | 'html' | 'headers'>;
 
 const decompress = promisify(zstdDecompress);
 
@@ -40,8 +43,16 @@ export async function listMessages(
     .orderBy(page.orderBy)
     .limit(page.limit);
   return toPage(
-    rows.map((row) => row.summary),
+    rows.map((row) => inPublishedOrder(row.summary)),
     request,
+  );
+}
+
+/** jsonb forgets the order of keys. */
+function inPublishedOrder(summary: MessageSummary): MessageSummary {
+  return Object.assign(
+    Object.fromEntries(Object.keys(messageSummarySchema.shape).map((key) => [key, undefined])),
+    summary,
   );
 }
 

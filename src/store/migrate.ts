@@ -6,8 +6,8 @@ import postgres, { type Sql } from 'postgres';
 
 const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url));
 
-/** "mailgres" as a number: the lock that migrating processes share. */
-const MIGRATION_LOCK = '7881696737188013427';
+/** "mg/migra" in ASCII: the lock that migrating processes share. */
+const MIGRATION_LOCK = '7883321819701670497';
 
 export type SchemaState =
   | { state: 'current' }

@@ -60,13 +60,13 @@ async function write(sql: Sql, batch: ReadonlyMap<Id<'src'>, Noted>): Promise<vo
   const rows = [...batch].sort(([a], [b]) => (a < b ? -1 : 1));
   await sql`
     UPDATE sources SET
-      last_proven_alive_at = greatest(last_proven_alive_at, noted.proven_alive_at),
-      last_message_at = greatest(last_message_at, noted.message_at),
-      heartbeat = coalesce(noted.heartbeat::jsonb, heartbeat)
+      last_proven_alive_at = greatest(sources.last_proven_alive_at, noted.proven_alive_at),
+      last_message_at = greatest(sources.last_message_at, noted.message_at),
+      heartbeat = coalesce(noted.heartbeat::jsonb, sources.heartbeat)
     FROM unnest(
       ${rows.map(([id]) => uuidOf(id))}::uuid[],
-      ${rows.map(([, { provenAliveAt }]) => provenAliveAt)}::timestamptz[],
-      ${rows.map(([, { messageAt }]) => messageAt)}::timestamptz[],
+      ${rows.map(([, { provenAliveAt }]) => provenAliveAt.toISOString())}::timestamptz[],
+      ${rows.map(([, { messageAt }]) => messageAt?.toISOString() ?? null)}::timestamptz[],
       ${rows.map(([, { heartbeat }]) => heartbeat && JSON.stringify(heartbeat))}::text[]
     ) AS noted (id, proven_alive_at, message_at, heartbeat)
     WHERE sources.id = noted.id`;

@@ -40,6 +40,14 @@ export function isConflict(error: unknown): boolean {
   return CONFLICT_STATES.test(sqlStateOf(error) ?? '');
 }
 
+/**
+ * Whether the database refuses this very row and would again: bad data, a broken constraint, a limit of a row or index.
+ * Everything else (a missing column, a right not given) is our fault and no row's.
+ */
+export function isRowRefused(error: unknown): boolean {
+  return /^(22|23|54)/.test(sqlStateOf(error) ?? '');
+}
+
 /** Whether a unique key refused a row. */
 export function isUniqueViolation(error: unknown): boolean {
   return sqlStateOf(error) === '23505';

@@ -13,7 +13,8 @@ function namesOf(table: Record<string, string[]>): Lookup {
 
 const isBlocked = (error: unknown) => error instanceof MailgressError && error.code === 'egress_blocked';
 
-// From svix-webhooks, `webhook_http_client.rs` (is_allowed_test), the IANA special-purpose registries, and the clouds' manuals.
+// From svix-webhooks, `webhook_http_client.rs` (is_allowed_test), the IANA special-purpose registries, and the
+// clouds' manuals.
 const FORBIDDEN: Record<string, string[]> = {
   private: ['10.254.0.0', '172.16.10.65', '172.31.255.255', '192.168.10.65'],
   loopback: ['127.0.0.1', '127.255.255.255', '::1'],

@@ -30,6 +30,7 @@ import { processOptions } from './process-options.ts';
  */
 export async function createCluster(home: EmbeddedHome, log: (message: string) => void): Promise<void> {
   if (!(await hasCluster(home))) {
+    await refuseOtherFiles(home);
     log(`creating the embedded database in ${home.directory} (once)`);
     await buildCluster(home);
   }
@@ -50,22 +51,29 @@ async function hasCluster(home: EmbeddedHome): Promise<boolean> {
   );
 }
 
+async function refuseOtherFiles(home: EmbeddedHome): Promise<void> {
+  const names = await readdir(home.directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  // Looked at again, as another builder may have been done in between.
+  if (names.length === 0 || (await hasCluster(home))) return;
+  throw new MailgressError(
+    'embedded_database',
+    `${home.directory} holds files but no database: move it away, or set MAILGRESS_DATA_DIR elsewhere`,
+  );
+}
+
 async function buildCluster(home: EmbeddedHome): Promise<void> {
   const draft = await mkdtemp(draftPrefix(home));
   try {
     await initialize(home, draft);
+    // Onto an empty directory, or none; one with files in it is refused.
     await rename(draft, home.directory);
     await syncDirectory(dirname(home.directory));
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    if (await hasCluster(home)) return;
-    throw isOccupied(error)
-      ? new MailgressError(
-          'embedded_database',
-          `${home.directory} holds files but no database: move it away, or set MAILGRESS_DATA_DIR elsewhere`,
-          { cause: error },
-        )
-      : error;
+    if (!(await hasCluster(home))) throw error;
   }
 }
 
@@ -166,8 +174,4 @@ async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   await using handle = await open(directory, 'r');
   await handle.sync();
-}
-
-function isOccupied(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST');
 }

@@ -50,10 +50,15 @@ async function isGone(home: EmbeddedHome, pid: number): Promise<boolean> {
 }
 
 function send(home: EmbeddedHome, pid: number, signal: 'SIGINT' | 'SIGQUIT'): void {
-  if (process.platform !== 'win32') {
-    process.kill(pid, signal);
+  // Windows has no signals: node would end the process hard; PostgreSQL has a pipe of its own for them.
+  if (process.platform === 'win32') {
+    execFileSync(join(home.postgres, 'bin', 'pg_ctl'), ['kill', signal.slice(3), String(pid)]);
     return;
   }
-  // Windows has no signals: node would end the process hard; PostgreSQL has a pipe of its own for them.
-  execFileSync(join(home.postgres, 'bin', 'pg_ctl'), ['kill', signal.slice(3), String(pid)]);
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It went by itself since we looked.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
 }

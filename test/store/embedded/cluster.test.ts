@@ -2,22 +2,22 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createPlace, kill, query, waitUntil } from '../../support/embedded-place.ts';
+import { createPlace, query, waitUntil } from '../../support/embedded-place.ts';
 
 const drafts = async (root: string) => (await readdir(root)).filter((name) => name.includes('.new-'));
 
 test('creates a database from nothing, its password in a file 0600', async (t) => {
   await using place = await createPlace();
   const startedMs = performance.now();
-  const { url } = await place.open();
+  await using database = await place.open();
   t.diagnostic(`created and started in ${Math.round(performance.now() - startedMs)} ms`);
 
   const passwordFile = join(place.directory, 'password');
   assert.equal((await stat(passwordFile)).mode & 0o777, 0o600);
   assert.equal((await stat(join(place.directory, 'postgres.log'))).mode & 0o777, 0o600);
-  assert.equal(new URL(url).password, await readFile(passwordFile, 'utf8'));
+  assert.equal(new URL(database.url).password, await readFile(passwordFile, 'utf8'));
   const [row] = await query(
-    url,
+    database.url,
     'select datlocprovider, datlocale from pg_database where datname = current_database()',
   );
   assert.deepEqual({ ...row }, { datlocprovider: 'b', datlocale: 'C.UTF-8' });
@@ -25,21 +25,23 @@ test('creates a database from nothing, its password in a file 0600', async (t) =
 
 test('creates it anew when the run that created it was killed half way, and clears up', async () => {
   await using place = await createPlace();
-  const owner = place.startOwner();
+  await using owner = place.startOwner();
   await waitUntil('initdb has written files', async () => {
     const [draft] = await drafts(place.root);
     return draft !== undefined && (await readdir(join(place.root, draft, 'data')).catch(() => [])).length > 0;
   });
-  await kill(owner);
+  await owner.kill();
 
-  const { url } = await place.open();
-  assert.equal((await query(url, 'select 1')).length, 1);
+  await using database = await place.open();
+  assert.equal((await query(database.url, 'select 1')).length, 1);
   await waitUntil('no draft is left', async () => (await drafts(place.root)).length === 0);
 });
 
 test('creates it once when several processes start on nothing', async () => {
   await using place = await createPlace();
   const databases = await Promise.all([place.open('join'), place.open('join'), place.open('join')]);
+  await using stack = new AsyncDisposableStack();
+  for (const database of databases) stack.use(database);
   assert.equal(databases.filter(({ owned }) => owned).length, 1);
   assert.equal(new Set(databases.map(({ url }) => url)).size, 1);
   assert.deepEqual(await drafts(place.root), []);
@@ -91,6 +93,6 @@ test('cuts a server log that has grown over ten megabytes', async () => {
   await (await place.open()).stop();
   const log = join(place.directory, 'postgres.log');
   await truncate(log, 11 * 1024 * 1024);
-  await place.open();
+  await using _ = await place.open();
   assert.ok((await stat(log)).size < 100_000);
 });

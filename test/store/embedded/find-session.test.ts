@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { chooseFreePort } from '../../../src/store/embedded/choose-port.ts';
 import { createPlace, kill, type Place, query } from '../../support/embedded-place.ts';
 
@@ -20,7 +21,7 @@ test('starts over a postmaster.pid that names a foreign process, and does not si
   assert.ok(foreigner.pid);
   await writePostmasterFile(place, foreigner.pid, await chooseFreePort());
 
-  const database = await place.open();
+  await using database = await place.open();
   assert.equal((await query(database.url, 'select 1')).length, 1);
   assert.notEqual(await place.postmasterPid(), foreigner.pid);
   await database.stop();
@@ -29,28 +30,29 @@ test('starts over a postmaster.pid that names a foreign process, and does not si
 
 test('refuses the server of another directory, named by a copied postmaster.pid, and does not signal it', async () => {
   await using original = await createPlace();
-  const { url } = await original.open();
+  await using running = await original.open();
   // A copy of a live directory has its password and its postmaster.pid too.
-  await using copy = await createPlace(original.directory);
-  await assert.rejects(copy.open('own', { directory: copy.directory }), {
+  await using copy = await createPlace();
+  await promisify(execFile)('cp', ['-Rp', original.directory, copy.directory]);
+  await assert.rejects(copy.open(), {
     code: 'embedded_database',
     message: new RegExp(`a PostgreSQL that serves ${original.data}.*delete ${copy.data}/postmaster.pid`),
   });
-  assert.equal((await query(url, 'select 1')).length, 1);
+  assert.equal((await query(running.url, 'select 1')).length, 1);
 });
 
 test('refuses a server that does not take the password, and names the file to look at', async () => {
   await using other = await createPlace();
-  const { url } = await other.open();
+  await using running = await other.open();
   await using place = await createPlace();
   await (await place.open()).stop();
   const otherPid = await other.postmasterPid();
-  await writePostmasterFile(place, otherPid, Number(new URL(url).port));
+  await writePostmasterFile(place, otherPid, Number(new URL(running.url).port));
   await assert.rejects(place.open(), {
     code: 'embedded_database',
     message: /password authentication failed.*delete /,
   });
-  assert.equal((await query(url, 'select 1')).length, 1);
+  assert.equal((await query(running.url, 'select 1')).length, 1);
 });
 
 /** A process of the user that the place's server runs as. */

@@ -10,7 +10,7 @@ import { createPlace, query } from '../../support/embedded-place.ts';
 describe('as root', { skip: process.getuid?.() !== 0 }, () => {
   test('runs the server as a system user', async () => {
     await using place = await createPlace();
-    await place.open();
+    await using _ = await place.open();
     const user = await findPostgresUser(undefined);
     assert.notEqual(user.uid, 0);
     assert.equal((await stat(`/proc/${await place.postmasterPid()}`)).uid, user.uid);
@@ -22,7 +22,7 @@ describe('as root', { skip: process.getuid?.() !== 0 }, () => {
     const closed = join(place.root, 'closed');
     const directory = join(closed, 'postgres');
     await mkdir(closed, { mode: 0o700 });
-    const database = await place.open('own', { directory });
+    await using database = await place.open('own', { directory });
     await query(database.url, 'create table kept as select 42 as answer');
     await database.stop();
     assert.match(
@@ -33,7 +33,7 @@ describe('as root', { skip: process.getuid?.() !== 0 }, () => {
 
     // Opened afterwards, the parent does not make the data look lost.
     await chmod(closed, 0o711);
-    const again = await place.open('own', { directory });
+    await using again = await place.open('own', { directory });
     assert.deepEqual([...(await query(again.url, 'select answer from kept'))], [{ answer: 42 }]);
   });
 
@@ -68,10 +68,9 @@ describe('as root', { skip: process.getuid?.() !== 0 }, () => {
       for (const entry of await readdir(place.data, { recursive: true }))
         await lchown(join(place.data, entry), owner, owner);
       await lchown(place.data, owner, owner);
-      const database = await place.open();
+      await using database = await place.open();
       assert.equal((await query(database.url, 'select 1')).length, 1);
       assert.equal((await stat(place.data)).uid, expected);
-      await database.stop();
     }
   });
 
