@@ -66,7 +66,8 @@ CREATE TABLE "gaps" (
 	"to_cursor" text,
 	"recovered_by" text,
 	"opened_at" timestamp with time zone DEFAULT now() NOT NULL,
-	"recovered_at" timestamp with time zone
+	"recovered_at" timestamp with time zone,
+	CONSTRAINT "gaps_once" UNIQUE NULLS NOT DISTINCT("source_id","reason","from_cursor","to_cursor")
 );
 --> statement-breakpoint
 CREATE TABLE "mailboxes" (
@@ -132,7 +133,6 @@ CREATE INDEX "deliveries_due" ON "deliveries" USING btree ("endpoint_id","next_a
 CREATE INDEX "deliveries_leased" ON "deliveries" USING btree ("endpoint_id") WHERE "deliveries"."status" = 'pending' AND "deliveries"."lease_owner" IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "events_feed" ON "events" USING btree ("xid","id");--> statement-breakpoint
 CREATE INDEX "events_other_than_messages" ON "events" USING btree ("mailbox_id") WHERE "events"."data" IS NOT NULL;--> statement-breakpoint
-CREATE INDEX "gaps_source" ON "gaps" USING btree ("source_id","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "mailboxes_tenant_address" ON "mailboxes" USING btree ("tenant",lower("address"));--> statement-breakpoint
 CREATE INDEX "messages_mailbox" ON "messages" USING btree ("mailbox_id","id");--> statement-breakpoint
 CREATE INDEX "sources_mailbox" ON "sources" USING btree ("mailbox_id");

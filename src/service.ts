@@ -30,6 +30,9 @@ export type ServiceOptions = {
   dispatch: boolean;
   version: string;
   log: Logger;
+  /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
+  random?: () => number;
+  scanIntervalMs?: number;
 };
 
 export type Service = {
@@ -47,7 +50,7 @@ const DRAIN_MS = 10_000;
 /**
  * Runs the service on a migrated database: everything in one process, wired here and nowhere else.
  *
- * @throws MailgressError `configuration` for a port that is taken or a host that is not ours.
+ * @throws MailgressError `address_taken` for a port that is taken or a host that is not ours.
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { log } = options;
@@ -70,16 +73,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       connectionsPerOrigin: MAX_IN_FLIGHT,
     });
     stops.push(() => poster.close());
-    const dispatcher = options.dispatch ? startDispatcher({ database, keyring, poster, log }) : undefined;
+    const { random, scanIntervalMs } = options;
+    const dispatcher = options.dispatch
+      ? startDispatcher({ database, keyring, poster, log, random, scanIntervalMs })
+      : undefined;
     if (dispatcher !== undefined) stops.push(() => dispatcher.stop());
-    const wakeDispatcher = () => dispatcher?.wake();
+    // Another process's, if there is none here. A hint that is lost costs the second until that one's scan.
+    const wakeDispatcher = () =>
+      dispatcher === undefined
+        ? void database.hot.notify(DELIVERIES_CHANNEL, '').catch(() => {})
+        : dispatcher.wake();
 
     const activity = createActivityRecorder(database.hot, (error) =>
       log.warn({ reason: describeStoreError(error) }, 'could not record that sources are alive'),
     );
     stops.push(() => activity.stop());
     const commit = createMailCommit(database.hot, {
-      onDeliveries: wakeDispatcher,
+      onDeliveries: () => dispatcher?.wake(),
       ...(dispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
     });
     stops.push(() => commit.drained());

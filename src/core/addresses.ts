@@ -40,8 +40,8 @@ export function readAddresses(email: Email): { addresses: Addresses; areReadable
 /** The parser gives the first entry alone, also if it has no address (`From: Jane Doe, jane@example.com`). */
 function singleEntries(email: Email, key: 'from' | 'sender'): readonly Entry[] {
   const first = email[key];
-  if (first === undefined || first.address) return first === undefined ? [] : [first];
-  return addressParser(headerValue(email, key));
+  if (first === undefined) return [];
+  return first.address ? [first] : addressParser(headerValue(email, key));
 }
 
 function mailboxesOf(entries: readonly Entry[]): Address[] {

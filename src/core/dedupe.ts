@@ -44,6 +44,8 @@ const LONGEST_NAME_BYTES = 80;
  * changed Subject beside the direct one) are one, and the first to arrive is kept. A list's copy with a footer is a
  * second mail. A truncated mail has no body to hash, so that the whole does not find it, unless it is of Gmail.
  *
+ * The ledger of keys is never pruned: another way to make a key makes every mail that is read again a new one.
+ *
  * Time and memory: one pass, no copy of the body.
  */
 export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId'>): Uint8Array {
@@ -72,9 +74,8 @@ function updateWithAuthorHeaders(hash: Hash, headerBlock: Uint8Array): void {
 }
 
 function startOf(line: Uint8Array): string {
-  return Buffer.from(line.buffer, line.byteOffset, Math.min(line.length, LONGEST_NAME_BYTES)).toString(
-    'latin1',
-  );
+  const { length } = line.subarray(0, LONGEST_NAME_BYTES);
+  return Buffer.from(line.buffer, line.byteOffset, length).toString('latin1');
 }
 
 /** Hashes the bytes with every line end (CR LF, or a CR alone) as LF: servers and mbox files change them. */

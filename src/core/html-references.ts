@@ -1,4 +1,4 @@
-/** `&#8217;`, `&#x2019;`, `&rsquo;`; the semicolon is often forgotten. Bounded, so that no run of digits is walked twice. */
+/** `&#8217;`, `&#x2019;`, `&rsquo;`; the semicolon is often forgotten. Lengths are bounded: nothing is walked twice. */
 const REFERENCE = /&(?:#(\d{1,8})|#x([0-9a-f]{1,6})|([a-z]{2,8}\d{0,2}));?/gi;
 
 /** The names for U+00A0 to U+00FF, in the order of the code points (HTML 4, section 24.2.1). */

@@ -13,9 +13,7 @@ const HIDDEN_ELEMENTS: ReadonlyMap<string, RegExp> = new Map([
 
 /** Tags that may stand inside a word; every other one parts words. */
 const INLINE_TAGS: ReadonlySet<string> = new Set(
-  'a abbr b bdi bdo big code del em font i ins mark o:p q s small span strike strong sub sup tt u wbr'.split(
-    ' ',
-  ),
+  'a abbr b bdi bdo big code del em font i ins mark o:p q s small span strong sub sup tt u wbr'.split(' '),
 );
 
 /**
@@ -42,10 +40,11 @@ export function leadingTextOfHtml(html: string, enoughLength: number): string {
 
 /** Blank upon blank would leave no room for words: a table layout is hundreds of empty cells. */
 function append(text: string, addition: string): string {
-  return addition === ' ' && (text === '' || text.endsWith(' ')) ? text : text + addition;
+  const isDouble = addition.startsWith(' ') && (text === '' || text.endsWith(' '));
+  return text + (isDouble ? addition.slice(1) : addition);
 }
 
-/** Where the markup that opens at `open` ends, and what stands for it in the text. What nobody closes runs to the end. */
+/** Where the markup at `open` ends, and what stands for it in the text. What nobody closes runs to the end. */
 function readMarkup(html: string, open: number): { end: number; text: string } {
   MARKUP.lastIndex = open;
   const [opener, slash, name = ''] = MARKUP.exec(html) ?? [];

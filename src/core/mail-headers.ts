@@ -54,7 +54,7 @@ function rootAndNearest(references: string[]): string[] {
   return [...references.slice(0, 1), ...references.slice(1 - MAX_REFERENCES)];
 }
 
-/** RFC 5322, 2.2: a name is of printable ASCII. Any other line the parser gives as a name, up to a colon if there is one. */
+/** RFC 5322, 2.2: a name is of printable ASCII. Of any other line the parser makes a name too, up to its first colon. */
 function isHeader({ originalKey }: Header): boolean {
   return /^[\x21-\x39\x3b-\x7e]+$/.test(originalKey);
 }

@@ -2,16 +2,18 @@ import PostalMime, { type Email } from 'postal-mime';
 import { MailgressError } from './errors.ts';
 
 /**
- * Most line ends of a mail. The parser holds an object for each line, so that 5 MB of nothing but line ends take
- * more than a minute and gigabytes. 50 MB in lines of 60 characters, the shortest a mail program writes, are fewer.
+ * Most bytes of headers, those of all parts together. Gmail takes 500 kB. The parser's time for hostile ones
+ * (encoded words, nested groups) grows with the square of their length: a second here, half a minute for 2 MB.
  */
-const MAX_LINES = 1_000_000;
+const MAX_HEADERS_BYTES = 512 * 1024;
 
 /**
- * Most bytes of headers, those of all parts together. Gmail takes 500 kB. Above this, hostile ones (encoded words,
- * nested groups) begin to cost seconds: the parser's time for them grows with the square of their length.
+ * Most lines: these, and one for each so many bytes. The parser holds objects for each line of a body: 5 MB of
+ * nothing but line ends take more than a minute, and gigabytes. Base64 and uuencode stay below at any size, with
+ * lines of 60 to 76 characters; text whose lines have 25 on the average is refused from 7 MB on.
  */
-const MAX_HEADERS_BYTES = 1024 * 1024;
+const MAX_LINES_OF_ANY_LENGTH = 200_000;
+const BYTES_OF_A_LINE_MORE = 75;
 
 /**
  * Parses a mail with the one set of options for every use, so that an attachment has the same index each time.
@@ -22,8 +24,12 @@ const MAX_HEADERS_BYTES = 1024 * 1024;
  * @throws what the parser throws, or MailgressError `bad_request`: nested deeper than 256 parts, or above a limit.
  */
 export async function parseMime(bytes: Uint8Array): Promise<Email> {
-  if (hasMoreLinesThan(bytes, MAX_LINES)) {
-    throw new MailgressError('bad_request', `the mail has more than ${MAX_LINES} lines`);
+  const maxLines = MAX_LINES_OF_ANY_LENGTH + Math.floor(bytes.length / BYTES_OF_A_LINE_MORE);
+  if (hasMoreLinesThan(bytes, maxLines)) {
+    throw new MailgressError(
+      'bad_request',
+      `a mail of ${bytes.length} bytes has more than ${maxLines} lines`,
+    );
   }
   return PostalMime.parse(inputOf(bytes), {
     forceRfc822Attachments: true,

@@ -25,6 +25,7 @@ const NO_AUTHENTICATION = { spf: null, dkim: [], dmarc: null, arc: null, server:
 const NO_SPAM_FILTERS: MailContent['spamFilters'] = [];
 const NO_CATEGORY = { bounce: null, complaint: null, autoReply: false, list: null, calendar: null };
 
+const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
 const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: true };
 
 /**
@@ -88,8 +89,6 @@ export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normal
     fullHtml: html === body.html ? null : body.html,
   };
 }
-
-const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
 
 /** The mail, of a truncated one its headers; what cannot be parsed as a whole, as far as its headers go. */
 async function parse(mail: RawMail): Promise<{ email: Email; isParsed: boolean }> {

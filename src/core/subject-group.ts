@@ -5,7 +5,7 @@ const LONGEST_GROUP = 200;
 
 /**
  * A reply or forward mark with its blanks, as programs write it in their user's language, with the counters of some
- * (`Re[2]:`, `RE(3):`, `Re^2:`). Single letters (Italian `R:`, `I:`) are left: they head subjects of another kind too.
+ * (`Re[2]:`, `RE(3):`, `Re^2:`). Single letters (Italian `R:`, `I:`) are left: other subjects begin with them too.
  * Sticky, so that each try looks at one place only and the whole stays linear.
  */
 const MARK = new RegExp(

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
+import type { Id } from '../core/ids.ts';
 import type { Keyring } from '../core/sealed.ts';
 import {
   type AttemptRecord,
@@ -48,13 +49,15 @@ export function startDispatcher(options: {
   keyring: Keyring;
   poster: Poster;
   log: Logger;
-  random?: () => number;
+  random?: (() => number) | undefined;
+  /** How often the backstop looks. */
+  scanIntervalMs?: number | undefined;
 }): Dispatcher {
   const { database, keyring, poster, log, random = Math.random } = options;
   const sql = database.hot;
   const owner = randomUUID();
   const underWay = new Set<Promise<void>>();
-  const inFlightByEndpoint = new Map<string, number>();
+  const fullEndpoints = new Set<Id<'ep'>>();
   let claiming: Promise<void> | undefined;
   let isWanted = false;
   let isStopped = false;
@@ -87,23 +90,24 @@ export function startDispatcher(options: {
       isWanted = false;
       const limit = Math.min(CLAIM_LIMIT, MAX_IN_FLIGHT - underWay.size);
       if (limit <= 0) return;
-      const claimed = await claimDueDeliveries(sql, { owner, limit, leaseMs: LEASE_MS });
-      if (isStopped) return releaseDeliveries(sql, claimed);
-      for (const delivery of claimed) start(delivery);
-      if (claimed.length === limit) isWanted = true;
+      const claim = await claimDueDeliveries(sql, { owner, limit, leaseMs: LEASE_MS });
+      if (isStopped) return releaseDeliveries(sql, claim.deliveries);
+      for (const delivery of claim.deliveries) {
+        const { id } = delivery.endpoint;
+        if (claim.fullEndpoints.has(id)) fullEndpoints.add(id);
+        else fullEndpoints.delete(id);
+        start(delivery);
+      }
+      if (claim.isMoreDue) isWanted = true;
     }
   }
 
   function start(delivery: ClaimedDelivery): void {
-    const { id, maxInFlight } = delivery.endpoint;
-    inFlightByEndpoint.set(id, (inFlightByEndpoint.get(id) ?? 0) + 1);
     const run = deliver(delivery).finally(() => {
-      const inFlight = inFlightByEndpoint.get(id) ?? 1;
-      if (inFlight === 1) inFlightByEndpoint.delete(id);
-      else inFlightByEndpoint.set(id, inFlight - 1);
       underWay.delete(run);
-      // Only where a limit held deliveries back can there be more than the last claim found.
-      if (inFlight >= maxInFlight || underWay.size >= MAX_IN_FLIGHT - 1) wake();
+      // Only where a limit held deliveries back can there be more than the last claim found. A full endpoint may be
+      // so by what other processes have under way: they know of it too, by their own claims.
+      if (fullEndpoints.has(delivery.endpoint.id) || underWay.size >= MAX_IN_FLIGHT - 1) wake();
     });
     underWay.add(run);
   }
@@ -113,8 +117,11 @@ export function startDispatcher(options: {
     const { record, outcome } = await attemptDelivery(delivery, { poster, keyring, random });
     try {
       await keep(record);
-      if (outcome.kind === 'gone')
+      if (outcome.kind === 'gone') {
         await disableEndpoint(database, delivery.endpoint.id, 'it answered 410 Gone');
+        // The other endpoints are told of it.
+        wake();
+      }
     } catch (error) {
       log.error(
         { deliveryId: delivery.id, reason: describeStoreError(error) },
@@ -143,7 +150,7 @@ export function startDispatcher(options: {
     }
   }
 
-  const scan = setInterval(wake, SCAN_INTERVAL_MS);
+  const scan = setInterval(wake, options.scanIntervalMs ?? SCAN_INTERVAL_MS);
   database
     .listen(DELIVERIES_CHANNEL, wake)
     .catch((error) =>

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
 import { describeStoreError } from '../store/unavailable.ts';
 import { requireKey } from './auth.ts';
+import { limitBody } from './body.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { endpointRoutes } from './endpoints.ts';
 import { healthRoutes } from './health.ts';
@@ -57,15 +57,11 @@ export function createApp(services: Services): OpenAPIHono {
   app.openAPIRegistry.registerComponent('securitySchemes', 'key', { type: 'http', scheme: 'bearer' });
 
   app.use('/v1/*', requireKey(services.adminToken));
-  app.use('/v1/*', bodyLimit({ maxSize: API_BODY_LIMIT_BYTES, onError: refuseLargeBody }));
+  app.use('/v1/*', limitBody(API_BODY_LIMIT_BYTES));
   for (const routes of [mailboxRoutes, sourceRoutes, endpointRoutes, messageRoutes, deliveryRoutes]) {
     app.route('/', routes(services));
   }
   return app;
-}
-
-function refuseLargeBody(): never {
-  throw new MailgressError('body_too_large', `The body may have at most ${API_BODY_LIMIT_BYTES} bytes`);
 }
 
 /** A line for each request, with an id that the caller is told too. Paths hold ids only, and no query is logged. */

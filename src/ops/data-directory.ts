@@ -11,8 +11,8 @@ const instanceSchema = z.object({ pid: z.int().positive(), url: z.url(), started
 const INSTANCE_FILE = 'instance.json';
 
 /**
- * The absolute path of the data directory `path`, which is created when missing; an existing one is left as it is.
- * Everything in it is a file 0600 or a directory with a mode of its own.
+ * The absolute path of the data directory `path`, which is created when missing; an existing one is left as
+ * it is. Every file put into it is 0600.
  *
  * @throws MailgressError `configuration` when it cannot be created or is no directory.
  */
@@ -51,7 +51,7 @@ export async function readOrCreateSecret(
   }
   throw new MailgressError(
     'configuration',
-    `${path} is empty, but should hold a secret: put it back from a backup, or delete the file to have a new one made`,
+    `${path} is empty, but should hold a secret: restore it from a backup, or delete it to have a new one made`,
   );
 }
 
@@ -78,8 +78,8 @@ export async function writeInstance(directory: string, instance: Instance): Prom
 }
 
 /**
- * The instance last said to run in `directory`; undefined when there is none or its file makes no sense. One that was killed is
- * still there: only an answer from its `url` proves it alive.
+ * The instance last said to run in `directory`; undefined when there is none or its file makes no sense.
+ * One that was killed is still there: only an answer from its `url` proves it alive.
  */
 export async function readInstance(directory: string): Promise<Instance | undefined> {
   const text = await readIfPresent(join(directory, INSTANCE_FILE));
@@ -106,7 +106,7 @@ async function readIfPresent(path: string): Promise<string | undefined> {
 function faultOf(path: string, claim: string, cause: unknown): MailgressError {
   return new MailgressError(
     'configuration',
-    `${path} ${claim}: ${describeError(cause)}. Make it accessible, or set MAILGRESS_DATA_DIR to another place`,
+    `${path} ${claim}: ${describeError(cause)}. Make it accessible, or set MAILGRESS_DATA_DIR to another`,
     { cause },
   );
 }

@@ -16,7 +16,6 @@ export type ClaimedDelivery = {
   data: string | null;
   endpoint: {
     id: Id<'ep'>;
-    maxInFlight: number;
     url: string;
     secret: Uint8Array;
     previousSecret: Uint8Array | null;
@@ -40,42 +39,59 @@ export type AttemptRecord = {
   delayMs: number;
 };
 
+/** What a claim got, and where more may be had. */
+export type Claim = {
+  /** Oldest event first. */
+  deliveries: ClaimedDelivery[];
+  /** An endpoint got its whole share of this claim: more of its deliveries may be due right now. */
+  isMoreDue: boolean;
+  /** Of the endpoints in this claim, those with no room for another until one under way ends. */
+  fullEndpoints: ReadonlySet<Id<'ep'>>;
+};
+
 /**
- * Claims due deliveries, oldest first within an endpoint, endpoints in random order, none above its `maxInFlight`
- * (which counts over all processes, but softly: two that claim in the same instant do not see each other).
+ * Claims due deliveries, oldest first within an endpoint, none above its `maxInFlight` (which counts over all
+ * processes, but softly: two that claim in the same instant do not see each other).
+ *
+ * Every endpoint with something due gets an equal share of `limit`, so that a long queue keeps no other waiting. What
+ * the others leave of theirs is for the next claim.
  *
  * A claim is a lease: it makes the delivery due again when it ends. So a holder that died needs no one to notice.
  */
 export async function claimDueDeliveries(
   sql: Sql,
   claim: { owner: string; limit: number; leaseMs: number },
-): Promise<ClaimedDelivery[]> {
+): Promise<Claim> {
   const rows = await sql<ClaimRow[]>`
     WITH RECURSIVE waiting AS (
-      -- The distinct endpoints of the partial index, by one probe each, however many deliveries are pending.
-      (SELECT endpoint_id FROM deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
+      -- The next delivery of each endpoint, by one probe of the partial index each, however many are pending.
+      (SELECT endpoint_id, next_attempt_at FROM deliveries WHERE status = 'pending'
+       ORDER BY endpoint_id, next_attempt_at LIMIT 1)
       UNION ALL
-      SELECT (SELECT next.endpoint_id FROM deliveries next
-              WHERE next.status = 'pending' AND next.endpoint_id > waiting.endpoint_id
-              ORDER BY next.endpoint_id LIMIT 1)
-      FROM waiting WHERE waiting.endpoint_id IS NOT NULL
-    ), room AS (
-      SELECT endpoints.id AS endpoint_id,
-             endpoints.max_in_flight - (
-               SELECT count(*) FROM deliveries leased
-               WHERE leased.endpoint_id = endpoints.id AND leased.status = 'pending'
-                 AND leased.lease_owner IS NOT NULL AND leased.next_attempt_at > now()
-             ) AS free
-      FROM waiting JOIN endpoints ON endpoints.id = waiting.endpoint_id
-      WHERE endpoints.is_enabled
-      ORDER BY random()
+      SELECT next.endpoint_id, next.next_attempt_at
+      FROM waiting CROSS JOIN LATERAL (
+        SELECT endpoint_id, next_attempt_at FROM deliveries
+        WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
+        ORDER BY endpoint_id, next_attempt_at LIMIT 1
+      ) next
+    ), room AS MATERIALIZED (
+      SELECT endpoints.id AS endpoint_id, free, ceil(${claim.limit}::numeric / count(*) OVER ())::int AS share
+      FROM waiting
+      JOIN endpoints ON endpoints.id = waiting.endpoint_id
+      CROSS JOIN LATERAL (
+        SELECT (endpoints.max_in_flight - count(*))::int AS free FROM deliveries
+        WHERE endpoint_id = endpoints.id AND status = 'pending'
+          AND lease_owner IS NOT NULL AND next_attempt_at > now()
+      ) leased
+      WHERE waiting.next_attempt_at <= now() AND endpoints.is_enabled AND free > 0
     ), due AS (
       SELECT oldest.id
-      FROM room CROSS JOIN LATERAL (
+      -- In random order, for when there are more endpoints than the limit.
+      FROM (SELECT * FROM room ORDER BY random()) room CROSS JOIN LATERAL (
         SELECT id FROM deliveries
         WHERE endpoint_id = room.endpoint_id AND status = 'pending' AND next_attempt_at <= now()
         ORDER BY next_attempt_at, id
-        LIMIT greatest(least(room.free, ${claim.limit}), 0)
+        LIMIT least(room.free, room.share)
         FOR UPDATE SKIP LOCKED
       ) oldest
       LIMIT ${claim.limit}
@@ -89,31 +105,25 @@ export async function claimDueDeliveries(
     SELECT claimed.id, claimed.fence, claimed.attempts,
            events.id AS "eventId", events.type AS "eventType", events.created_at AS "eventCreatedAt",
            coalesce(messages.document, events.data)::text AS data,
-           endpoints.id AS "endpointId", endpoints.max_in_flight AS "maxInFlight", endpoints.url, endpoints.secret,
+           endpoints.id AS "endpointId", endpoints.url, endpoints.secret,
            endpoints.previous_secret AS "previousSecret",
-           endpoints.previous_secret_until AS "previousSecretUntil"
+           endpoints.previous_secret_until AS "previousSecretUntil", room.free, room.share
     FROM claimed
+    JOIN room ON room.endpoint_id = claimed.endpoint_id
     JOIN endpoints ON endpoints.id = claimed.endpoint_id
     JOIN events ON events.id = claimed.event_id
     LEFT JOIN messages ON messages.id = events.id
     ORDER BY events.created_at, events.id`;
-  return rows.map((row) => ({
-    id: idOf('dlv', row.id),
-    fence: row.fence,
-    attempts: row.attempts,
-    eventId: idOf('evt', row.eventId),
-    eventType: row.eventType,
-    eventCreatedAt: row.eventCreatedAt,
-    data: row.data,
-    endpoint: {
-      id: idOf('ep', row.endpointId),
-      maxInFlight: row.maxInFlight,
-      url: row.url,
-      secret: row.secret,
-      previousSecret: row.previousSecret,
-      previousSecretUntil: row.previousSecretUntil,
-    },
-  }));
+
+  const counts = new Map<string, number>();
+  for (const { endpointId } of rows) counts.set(endpointId, (counts.get(endpointId) ?? 0) + 1);
+  const full = rows.filter((row) => (counts.get(row.endpointId) ?? 0) >= row.free);
+  return {
+    deliveries: rows.map(toClaimedDelivery),
+    isMoreDue:
+      rows.length >= claim.limit || rows.some((row) => (counts.get(row.endpointId) ?? 0) >= row.share),
+    fullEndpoints: new Set(full.map(({ endpointId }) => idOf('ep', endpointId))),
+  };
 }
 
 type ClaimRow = {
@@ -125,12 +135,33 @@ type ClaimRow = {
   eventCreatedAt: Date;
   data: string | null;
   endpointId: string;
-  maxInFlight: number;
   url: string;
   secret: Uint8Array;
   previousSecret: Uint8Array | null;
   previousSecretUntil: Date | null;
+  /** How many its endpoint could take before this claim, and how many this claim had for it. */
+  free: number;
+  share: number;
 };
+
+function toClaimedDelivery(row: ClaimRow): ClaimedDelivery {
+  return {
+    id: idOf('dlv', row.id),
+    fence: row.fence,
+    attempts: row.attempts,
+    eventId: idOf('evt', row.eventId),
+    eventType: row.eventType,
+    eventCreatedAt: row.eventCreatedAt,
+    data: row.data,
+    endpoint: {
+      id: idOf('ep', row.endpointId),
+      url: row.url,
+      secret: row.secret,
+      previousSecret: row.previousSecret,
+      previousSecretUntil: row.previousSecretUntil,
+    },
+  };
+}
 
 /**
  * Keeps every attempt, and moves each delivery on unless another holder has claimed it since.

@@ -72,10 +72,11 @@ async function commitMails(
 }
 
 /**
- * bytea's own notation. Elements of array parameters are strings here, since the driver takes the type of an array's
- * first element that is a Date, a boolean or bytes for that of the whole parameter.
+ * Oids of pg_type, said explicitly: the driver takes the type of an array's first element for that of the parameter
+ * when it is a boolean or bytes.
  */
-const hexOf = (bytes: Buffer) => `\\x${bytes.toString('hex')}`;
+const BOOLEAN_ARRAY = 1000;
+const BYTEA_ARRAY = 1001;
 
 const keyOf = (row: MailRow) => `${row.mailboxId} ${row.dedupeKey}`;
 
@@ -120,11 +121,17 @@ async function insertMails(
         ${column((row) => row.fromAddress)}::text[],
         ${column((row) => row.subject)}::text[],
         ${column((row) => row.receivedAt)}::timestamptz[],
-        ${column((row) => String(row.isTruncated))}::boolean[],
+        ${sql.typed(
+          column((row) => row.isTruncated),
+          BOOLEAN_ARRAY,
+        )}::boolean[],
         ${column((row) => row.document)}::text[],
         ${column((row) => row.fullText)}::text[],
         ${column((row) => row.fullHtml)}::text[],
-        ${column((row) => hexOf(row.compressedRaw))}::bytea[]
+        ${sql.typed(
+          column((row) => row.compressedRaw),
+          BYTEA_ARRAY,
+        )}::bytea[]
       ) AS input (mailbox_id, key, message_id, tenant, placement, from_address, subject, received_at,
                   is_truncated, document, full_text, full_html, raw)
     ), box AS MATERIALIZED (

@@ -18,15 +18,15 @@ import { stopPostmaster } from './embedded/stop-postmaster.ts';
  *   - Ctrl-C in a terminal, sent to the whole foreground group, cannot stop it before requests are drained;
  *   - the next start finds it running without an owner, and adopts it instead of waiting for recovery.
  *
- * Everything is one loop (`acquire`): look for a server that is provably ours and go in; there is none:
+ * Everything is one loop (`acquire`): look for a server that is provably ours and go in; is there none,
  * start one and look again. The first start, adoption, joining, the restart of a server that died and the
- * loser of two simultaneous starts all take that same path.
+ * loser of two simultaneous starts all take that path.
  */
 
 export type EmbeddedDatabase = {
   /** `postgres://...` to the database "mailgress"; stays the same when the server has to be restarted. */
   url: string;
-  /** True: this process owns the server, keeps it running, and `stop` stops it. False: it joined another's. */
+  /** True: this process keeps the server running, and `stop` stops it. False: it joined another's. */
   owned: boolean;
   /** Stops an owned server, once nobody needs it; leaves a joined one alone. May be called again. */
   stop(): Promise<void>;

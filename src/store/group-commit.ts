@@ -81,7 +81,6 @@ export function createGroupCommit<Row, Result>(
     running++;
     void write(group).finally(() => {
       running--;
-      for (const { size } of group) pendingBytes -= size;
       schedule();
       if (running === 0 && waiting.length === 0) {
         for (const resolve of onDrained) resolve();
@@ -111,6 +110,7 @@ export function createGroupCommit<Row, Result>(
       const results = await withDeadline(options.flush(group.map(({ row }) => row)), options.deadlineMs);
       for (const [index, pending] of group.entries()) {
         const result = results[index];
+        pendingBytes -= pending.size;
         if (result === undefined) pending.reject(new MailgressError('internal', 'A flush lost a row'));
         else pending.resolve(result);
       }
@@ -118,7 +118,10 @@ export function createGroupCommit<Row, Result>(
       if (isConflict(error) && conflicts < MAX_CONFLICT_REPEATS) return write(group, conflicts + 1);
       if (!isRowRefused(error) || group.length === 1) {
         const reason = isConflict(error) || isUnavailable(error) ? storeUnavailable(error) : error;
-        for (const pending of group) pending.reject(reason);
+        for (const pending of group) {
+          pendingBytes -= pending.size;
+          pending.reject(reason);
+        }
         return;
       }
       const middle = group.length >> 1;

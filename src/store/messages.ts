@@ -2,16 +2,10 @@ import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 import { and, eq, sql } from 'drizzle-orm';
 import type { Id } from '../core/ids.ts';
-import {
-  type Message,
-  type MessageSummary,
-  messageSummarySchema,
-  type Placement,
-} from '../core/message.ts';
+import { type Message, type MessageSummary, messageSummarySchema, type Placement } from '../core/message.ts';
 import type { Drizzle } from './database.ts';
 import { type Page, type PageRequest, pageOf, toPage } from './page.ts';
 import { messages, rawMails } from './schema.ts';
-
 
 const decompress = promisify(zstdDecompress);
 

@@ -69,7 +69,7 @@ export async function createPlace(): Promise<Place> {
 
   async function postmasterPid(): Promise<number> {
     const file = await readPostmasterFile(data);
-    if (!file) throw new Error(`no postmaster.pid in ${data}`);
+    if (!file?.pid) throw new Error(`no postmaster.pid in ${data}`);
     return file.pid;
   }
 

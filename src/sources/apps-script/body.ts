@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { MailgressError } from '../../core/errors.ts';
+import { type Fault, MailgressError } from '../../core/errors.ts';
 import { canonicalGmailId } from '../../core/gmail-id.ts';
 import type { RawMail } from '../../core/raw-mail.ts';
 import { composePlainMail, plainMailSchema } from './plain-mail.ts';
@@ -93,6 +93,7 @@ export function parseAppsScriptBody(bytes: Uint8Array): AppsScriptBody {
     const mail = composePlainMail(parseWith(plainMailSchema, body));
     return { items: [{ id: null, mail }], report, heartbeat: undefined };
   }
+  if (kind !== 'messages') throw badShape([{ path: 'kind', message: 'must be "messages" or "ping"' }]);
   const { script, cursor, messages, missing, failed, gap, backlog, paused } = parseWith(
     messagesBodySchema,
     body,
@@ -174,9 +175,13 @@ function parseJson(bytes: Uint8Array): unknown {
 function parseWith<T>(schema: z.ZodType<T>, body: unknown): T {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  throw new MailgressError('bad_request', 'The body has another shape than the contract asks for', {
-    faults: parsed.error.issues.slice(0, 20).map(({ path, message }) => ({ path: path.join('.'), message })),
-  });
+  throw badShape(
+    parsed.error.issues.slice(0, 20).map(({ path, message }) => ({ path: path.join('.'), message })),
+  );
+}
+
+function badShape(faults: Fault[]): MailgressError {
+  return new MailgressError('bad_request', 'The body has another shape than the contract asks for', { faults });
 }
 
 function printIssue({ path, message }: { path: PropertyKey[]; message: string }): string {

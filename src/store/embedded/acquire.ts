@@ -52,7 +52,7 @@ export async function acquire(
       throw new MailgressError(
         'embedded_database',
         `the PostgreSQL in ${home.data} does not let us in: ${reason}. Its log is ${home.logFile}. ` +
-          `When no postgres process uses that directory, delete ${postmasterFilePath(home.data)} and start again`,
+          `If no postgres process uses that directory, delete ${postmasterFilePath(home.data)} and start again`,
       );
     }
     if (found.kind === 'absent') {

@@ -46,10 +46,10 @@ export async function placeBinaries(
 
   await openSystemDirectory(systemDirectory);
   const draft = await mkdtemp(`${target}.new-`);
-  // Links are kept as they are: resolved, they would point back into the package.
-  await cp(source.folder, draft, { recursive: true, verbatimSymlinks: true });
-  await openForAll(draft);
   try {
+    // Links are kept as they are: resolved, they would point back into the package.
+    await cp(source.folder, draft, { recursive: true, verbatimSymlinks: true });
+    await openForAll(draft);
     await rename(draft, target);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });

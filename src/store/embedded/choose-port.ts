@@ -2,9 +2,9 @@ import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 /**
- * A TCP port of 127.0.0.1 that was free a moment ago. Below the range that systems take for outgoing connections (from 32768
- * on Linux, 49152 elsewhere): inside it, a client that keeps trying a server that is down can be given the
- * server's own port as its source, connects to itself, and keeps the server from coming back.
+ * A TCP port of 127.0.0.1 that was free a moment ago. It lies below the range that systems take for outgoing
+ * connections (from 32768 on Linux, 49152 elsewhere): inside it, a client that keeps trying a server that is
+ * down can be given the server's own port as its source, connects to itself, and keeps the server out.
  */
 export async function chooseFreePort(): Promise<number> {
   for (;;) {

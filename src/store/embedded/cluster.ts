@@ -131,7 +131,7 @@ async function runProgram(
   const lines = output.trim().split('\n').slice(-6).join('\n  ');
   throw new MailgressError(
     'embedded_database',
-    `the embedded database cannot be created: ${basename(path)} says\n  ${lines}\n${adviceFor(lines).trim()}`.trim(),
+    `the embedded database cannot be created: ${basename(path)} says\n  ${lines}\n${adviceFor(lines)}`.trim(),
   );
 }
 
@@ -140,7 +140,7 @@ async function removeDrafts(home: EmbeddedHome): Promise<void> {
   const prefix = basename(draftPrefix(home));
   for (const name of await readdir(parent))
     if (name.startsWith(prefix))
-      // An initdb that still writes there may fill the directory while it is emptied; the next start is for that.
+      // An initdb that still writes there can get in the way; the next start tries again.
       await rm(join(parent, name), { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
 }
 
@@ -155,7 +155,7 @@ async function checkVersion(home: EmbeddedHome): Promise<void> {
     throw new MailgressError(
       'embedded_database',
       `the database in ${home.data} is of PostgreSQL ${theirs}, this Mailgress brings PostgreSQL ${ours}: ` +
-        `run the Mailgress that made it, or serve that directory with a PostgreSQL ${theirs} and set DATABASE_URL`,
+        `run the Mailgress that made it, or a PostgreSQL ${theirs} on that directory with DATABASE_URL`,
     );
 }
 

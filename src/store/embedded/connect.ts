@@ -77,7 +77,7 @@ async function identify(sql: postgres.Sql, home: EmbeddedHome, port: number): Pr
   const [server] = await sql<[{ directory: string; pid: number }]>`
     select current_setting('data_directory') as directory,
            split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int as pid`;
-  // It does not in a copy of a live directory, which has the password and the postmaster.pid of the original.
+  // A copy of a live directory has the password and the postmaster.pid of the original.
   const served = await realpath(server.directory).catch(() => undefined);
   if (served !== (await realpath(home.data)))
     throw strangerError(home, port, `is a PostgreSQL that serves ${server.directory}`);

@@ -14,7 +14,7 @@ export type EmbeddedHome = {
   /** The password of user "mailgress", a file 0600. */
   passwordFile: string;
   logFile: string;
-  /** The folder with PostgreSQL's bin, lib and share, and its version (`18.4.0`). */
+  /** The folder with PostgreSQL's bin, lib and share, and its version (`18.4.0-beta.17`). */
   postgres: string;
   version: string;
   /** Undefined: PostgreSQL runs as we do. */
@@ -71,7 +71,7 @@ async function chooseReachable(candidates: readonly string[], user: SystemUser):
   }
   throw new MailgressError(
     'embedded_database',
-    `user ${user.name}, who runs PostgreSQL because it refuses root, cannot reach ${candidates.join(' or ')}: ` +
+    `user ${user.name}, who runs PostgreSQL for root, cannot reach ${candidates.join(' or ')}: ` +
       `run "chmod o+x ${barriers.join(' ')}", or set MAILGRESS_DATA_DIR to a directory it can reach`,
   );
 }

@@ -1,7 +1,7 @@
 import type { SpawnOptions } from 'node:child_process';
 import type { SystemUser } from './user.ts';
 
-/** How PostgreSQL's programs are run: as `user`, in a directory it can enter, and without what our environment holds. */
+/** How PostgreSQL's programs are run: as `user`, where it can enter, without the secrets of our environment. */
 export function processOptions(user: SystemUser | undefined, cwd: string) {
   return {
     cwd,

@@ -22,11 +22,20 @@ export type StartOutcome =
 const PASSING_FAILURES = [
   { reason: 'port_taken', text: 'could not create any TCP/IP sockets' },
   { reason: 'directory_locked', text: 'lock file "postmaster.pid" already exists' },
+  // The other's, which it is about to fill.
+  { reason: 'directory_locked', text: 'lock file "postmaster.pid" is empty' },
+  // Our own doing, see LOCK_FILE_PATIENCE_MS.
+  { reason: 'directory_locked', text: 'received immediate shutdown request' },
   { reason: 'shared_memory', text: 'pre-existing shared memory block' },
 ] as const;
 
 /** Crash recovery replays up to max_wal_size (1 GB) and some: tens of seconds on a slow disk. */
 const READY_PATIENCE_MS = 60_000;
+/**
+ * A server whose postmaster.pid another starter removed in the moment it was written cannot be found by
+ * anyone, and would keep all others out until it noticed, which takes it a minute.
+ */
+const LOCK_FILE_PATIENCE_MS = 5_000;
 const READY_POLL_MS = 10;
 const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 
@@ -53,12 +62,18 @@ export async function startPostmaster(home: EmbeddedHome, port: number): Promise
     spawnError = error;
   });
 
-  const deadlineMs = performance.now() + READY_PATIENCE_MS;
+  const startedMs = performance.now();
+  let ownFileSeenMs = startedMs;
   while (child.exitCode === null && child.signalCode === null && !spawnError) {
     const file = await readPostmasterFile(home.data);
-    if (child.pid !== undefined && file?.pid === child.pid && file.isReady)
-      return { kind: 'ready', pid: child.pid };
-    if (performance.now() > deadlineMs)
+    const nowMs = performance.now();
+    if (child.pid !== undefined && file?.pid === child.pid) {
+      if (file.isReady) return { kind: 'ready', pid: child.pid };
+      ownFileSeenMs = nowMs;
+    }
+    // Our own child, so the pid cannot be another's.
+    if (nowMs - ownFileSeenMs > LOCK_FILE_PATIENCE_MS) child.kill('SIGQUIT');
+    if (nowMs - startedMs > READY_PATIENCE_MS)
       throw new MailgressError(
         'embedded_database',
         `PostgreSQL is not ready after ${READY_PATIENCE_MS / 1000} s and goes on recovering ${home.data}: ` +
@@ -78,7 +93,9 @@ function describeFailure(home: EmbeddedHome, child: ChildProcess, log: string): 
   return {
     kind: 'failed',
     reason: passing?.reason ?? 'other',
-    message: `PostgreSQL did not start in ${home.data}:\n  ${lines}\nIts log is ${home.logFile}.${adviceFor(lines)}`,
+    message:
+      `PostgreSQL did not start in ${home.data}:\n  ${lines}\n` +
+      `Its log is ${home.logFile}.${adviceFor(lines)}`,
   };
 }
 

@@ -28,6 +28,15 @@ test('starts over a postmaster.pid that names a foreign process, and does not si
   assert.equal(foreigner.exitCode ?? foreigner.signalCode, null);
 });
 
+for (const text of ['', '4711'])
+  test(`starts over a postmaster.pid that a power cut left as ${JSON.stringify(text)}`, async () => {
+    await using place = await createPlace();
+    await (await place.open()).stop();
+    await writeFile(join(place.data, 'postmaster.pid'), text);
+    await using database = await place.open();
+    assert.equal((await query(database.url, 'select 1')).length, 1);
+  });
+
 test('refuses the server of another directory, named by a copied postmaster.pid, and does not signal it', async () => {
   await using original = await createPlace();
   await using running = await original.open();

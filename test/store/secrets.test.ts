@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Id } from '../../src/core/ids.ts';
+import { createKeyring } from '../../src/core/sealed.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { createEndpoint } from '../../src/store/endpoints.ts';
+import { createMailbox } from '../../src/store/mailboxes.ts';
+import { resealSecrets } from '../../src/store/secrets.ts';
+import { createSource, findIngressSource, rotateSourceSecret } from '../../src/store/sources.ts';
+import { createTestDatabase } from '../support/database.ts';
+
+const oldKey = 'old-key-of-at-least-thirty-two-characters';
+const newKey = 'new-key-of-at-least-thirty-two-characters';
+
+test('secrets are stored sealed, and move to a new key while the old one is still known', async () => {
+  const { url, drop } = await createTestDatabase();
+  const database = openDatabase(url);
+  const { db } = database;
+  const before = createKeyring([oldKey]);
+  const mailbox = await createMailbox(db, { tenant: 'default', address: 'a@example.com' });
+  const created = await createSource(db, before, { mailboxId: mailbox.id as Id<'mbx'>, kind: 'raw' });
+  assert.ok(created);
+  const id = created.source.id as Id<'src'>;
+  const rotated = await rotateSourceSecret(db, before, id);
+  assert.ok(rotated);
+  await createEndpoint(db, before, {
+    url: 'https://example.com/',
+    tenant: null,
+    description: '',
+    types: ['message.received'],
+    maxInFlight: 1,
+  });
+  const [dump] = await database.hot`SELECT encode(secret, 'escape') AS secret FROM sources`;
+  assert.equal(dump?.secret.includes(rotated.secret.slice(6)), false);
+
+  assert.equal(await resealSecrets(db, createKeyring([newKey, oldKey])), 2);
+  assert.equal(await resealSecrets(db, createKeyring([newKey, oldKey])), 0);
+  const source = await findIngressSource(db, createKeyring([newKey]), id);
+  assert.deepEqual(source?.secrets, [rotated.secret, created.secret]);
+
+  await database.hot`UPDATE sources SET previous_secret_until = now() - interval '1 second'`;
+  assert.deepEqual((await findIngressSource(db, createKeyring([newKey]), id))?.secrets, [rotated.secret]);
+  await database.close();
+  await drop();
+});
