@@ -1,3 +1,4 @@
+import { DrizzleQueryError } from 'drizzle-orm/errors';
 import { describeError, MailgressError } from '../core/errors.ts';
 
 /** What the driver says when there is no connection, and what the system says when there is no server. */
@@ -74,7 +75,7 @@ export function storeUnavailable(cause: unknown): MailgressError {
  * parameters, which may be mail or secrets: log this one instead.
  */
 export function databaseErrorOf(error: unknown): unknown {
-  if (error instanceof Error && error.name === 'DrizzleQueryError') {
+  if (error instanceof DrizzleQueryError) {
     return error.cause ?? new Error('a statement failed');
   }
   return error;

@@ -4,11 +4,9 @@ import postgres, { type Sql } from 'postgres';
 import { Webhook } from 'standardwebhooks';
 import { Webhook as SvixWebhook } from 'svix';
 import { MAX_ATTEMPTS } from '../../src/core/retry.ts';
-import { type Consumer, type Received, startConsumer } from '../support/consumer.ts';
-import { makeDue } from '../support/deliveries.ts';
-import { waitUntil } from '../support/embedded-place.ts';
+import type { Received } from '../support/consumer.ts';
+import { addConsumer, deliveryAfter, makeDue } from '../support/deliveries.ts';
 import {
-  type Answer,
   addSource,
   batch,
   gmailItem,
@@ -22,8 +20,8 @@ let service: TestService;
 let source: PushSource;
 let sql: Sql;
 before(async () => {
-  // In the middle of the jitter: the waits are those of the schedule.
-  service = await startTestService({ random: () => 0.5 });
+  // Nothing here waits for the scan; and in the middle of the jitter the waits are those of the schedule.
+  service = await startTestService({ scanIntervalMs: 3_600_000, random: () => 0.5 });
   source = await addSource(service);
   sql = postgres(service.databaseUrl, { max: 2, onnotice: () => {} });
 });
@@ -38,36 +36,6 @@ async function pushMail(): Promise<void> {
   assert.equal((await service.push(source, batch([item]))).status, 200);
 }
 
-/** An endpoint at a consumer that answers as told; both are gone when the test leaves the scope. */
-async function addConsumer(
-  answer?: Parameters<typeof startConsumer>[0],
-  settings: Record<string, unknown> = {},
-): Promise<Consumer & AsyncDisposable & { id: string; secret: string }> {
-  const consumer = await startConsumer(answer);
-  const { body: endpoint } = await service.api('POST', '/v1/endpoints', { url: consumer.url, ...settings });
-  return {
-    ...consumer,
-    id: endpoint.id,
-    secret: endpoint.secret,
-    async [Symbol.asyncDispose]() {
-      await service.api('DELETE', `/v1/endpoints/${endpoint.id}`);
-      await consumer.close();
-    },
-  };
-}
-
-/** The endpoint's only delivery with its attempts, once `attempts` of these are recorded. */
-async function deliveryAfter(endpointId: string, attempts: number): Promise<Answer['body']> {
-  let delivery: Answer['body'];
-  await waitUntil(`${attempts} attempts are recorded`, async () => {
-    const { body } = await service.api('GET', `/v1/deliveries?endpoint=${endpointId}`);
-    assert.ok(body.data.length <= 1);
-    delivery = body.data[0];
-    return delivery?.attemptCount >= attempts;
-  });
-  return (await service.api('GET', `/v1/deliveries/${delivery.id}`)).body;
-}
-
 const headersOf = ({ headers }: Received) => headers as Record<string, string>;
 
 describe('a webhook', () => {
@@ -76,7 +44,7 @@ describe('a webhook', () => {
     ['svix', SvixWebhook],
   ] as const)
     test(`verifies with the official ${name} library, and changed in one byte it does not`, async () => {
-      await using consumer = await addConsumer();
+      await using consumer = await addConsumer(service);
       await pushMail();
       const [webhook] = await consumer.waitFor(1);
       assert.ok(webhook);
@@ -89,7 +57,7 @@ describe('a webhook', () => {
     });
 
   test('is signed with the old and the new secret after a rotation, and a day later with the new alone', async () => {
-    await using consumer = await addConsumer();
+    await using consumer = await addConsumer(service);
     const { body: rotated } = await service.api('POST', `/v1/endpoints/${consumer.id}/rotate-secret`);
     await pushMail();
     const [both] = await consumer.waitFor(1);
@@ -108,7 +76,7 @@ describe('a webhook', () => {
 
 describe('a failed attempt', () => {
   test('is made again by the schedule under the same webhook-id, until it succeeds', async () => {
-    await using consumer = await addConsumer((response) =>
+    await using consumer = await addConsumer(service, (response) =>
       response.writeHead(consumer.received.length < 3 ? 500 : 204).end(),
     );
     await pushMail();
@@ -116,14 +84,14 @@ describe('a failed attempt', () => {
       [1, 5000],
       [2, 300_000],
     ] as const) {
-      const failed = await deliveryAfter(consumer.id, attempts);
+      const failed = await deliveryAfter(service, consumer.id, attempts);
       assert.equal(failed.status, 'pending');
       const { startedAt, durationMs } = failed.attempts.at(-1);
       const afterMs = Date.parse(failed.nextAttemptAt) - waitMs - Date.parse(startedAt);
       assert.ok(afterMs >= durationMs && Date.parse(startedAt) + afterMs <= Date.now(), `${afterMs} ms`);
       await makeDue(sql, failed.id);
     }
-    const delivery = await deliveryAfter(consumer.id, 3);
+    const delivery = await deliveryAfter(service, consumer.id, 3);
     assert.deepEqual([delivery.status, delivery.nextAttemptAt], ['succeeded', null]);
     const ids = consumer.received.map(({ headers }) => headers['webhook-id']);
     assert.deepEqual(ids, Array(3).fill(delivery.eventId));
@@ -138,19 +106,21 @@ describe('a failed attempt', () => {
     ['Retry-After waits no longer than a day', 503, { 'retry-after': '999999' }, 86_400_000],
   ] as const)
     test(`that is answered with ${name}`, async () => {
-      await using consumer = await addConsumer((response) => response.writeHead(status, headers).end());
+      await using consumer = await addConsumer(service, (response) =>
+        response.writeHead(status, headers).end(),
+      );
       await pushMail();
-      const delivery = await deliveryAfter(consumer.id, 1);
+      const delivery = await deliveryAfter(service, consumer.id, 1);
       const waitMs = Date.parse(delivery.nextAttemptAt) - Date.parse(delivery.attempts[0].startedAt);
       assert.ok(waitMs >= leastMs && waitMs < leastMs + 60_000, `${waitMs} ms`);
     });
 
   test('is one that is redirected: where it leads is not called', async () => {
-    await using consumer = await addConsumer((response) =>
+    await using consumer = await addConsumer(service, (response) =>
       response.writeHead(302, { location: '/elsewhere' }).end(),
     );
     await pushMail();
-    const delivery = await deliveryAfter(consumer.id, 1);
+    const delivery = await deliveryAfter(service, consumer.id, 1);
     assert.deepEqual([delivery.status, delivery.lastStatusCode], ['pending', 302]);
     assert.deepEqual(
       consumer.received.map(({ path }) => path),
@@ -159,13 +129,13 @@ describe('a failed attempt', () => {
   });
 
   test('is kept with status, time and the first 1 KiB of the answer, or with the error', async () => {
-    await using consumer = await addConsumer((response) => {
+    await using consumer = await addConsumer(service, (response) => {
       if (consumer.received.length === 1) response.writeHead(500).end(`no\0pe ${'x'.repeat(3000)}`);
       else response.destroy();
     });
     await pushMail();
-    await makeDue(sql, (await deliveryAfter(consumer.id, 1)).id);
-    const { attempts, lastError } = await deliveryAfter(consumer.id, 2);
+    await makeDue(sql, (await deliveryAfter(service, consumer.id, 1)).id);
+    const { attempts, lastError } = await deliveryAfter(service, consumer.id, 2);
     const [answered, broken] = attempts;
     assert.equal(answered.statusCode, 500);
     assert.equal(answered.error, 'answered 500');
@@ -179,21 +149,21 @@ describe('a failed attempt', () => {
   });
 
   test('that was the last ends the delivery as failed; a retry by hand makes one more', async () => {
-    await using consumer = await addConsumer((response) =>
+    await using consumer = await addConsumer(service, (response) =>
       response.writeHead(consumer.received.length < 3 ? 500 : 204).end(),
     );
     await pushMail();
-    const { id } = await deliveryAfter(consumer.id, 1);
+    const { id } = await deliveryAfter(service, consumer.id, 1);
     await sql`UPDATE deliveries SET attempts = ${MAX_ATTEMPTS - 1} WHERE id = ${id.slice(4)}`;
     await makeDue(sql, id);
-    const failed = await deliveryAfter(consumer.id, MAX_ATTEMPTS);
+    const failed = await deliveryAfter(service, consumer.id, MAX_ATTEMPTS);
     assert.deepEqual([failed.status, failed.nextAttemptAt], ['failed', null]);
     assert.ok(Date.parse(failed.completedAt) <= Date.now());
 
     for (const count of [1, 2]) {
       const { status, body } = await service.api('POST', `/v1/deliveries/${id}/retry`);
       assert.deepEqual([status, body.status], [202, 'pending']);
-      const retried = await deliveryAfter(consumer.id, MAX_ATTEMPTS + count);
+      const retried = await deliveryAfter(service, consumer.id, MAX_ATTEMPTS + count);
       assert.equal(retried.status, 'succeeded');
     }
     const ids = consumer.received.map(({ headers }) => headers['webhook-id']);
@@ -203,8 +173,8 @@ describe('a failed attempt', () => {
 
 describe('an endpoint', () => {
   test('that answers 410 is disabled, others are told, and enabled again it gets what is pending', async () => {
-    await using watcher = await addConsumer(undefined, { types: ['endpoint.disabled'] });
-    await using consumer = await addConsumer((response) =>
+    await using watcher = await addConsumer(service, undefined, { types: ['endpoint.disabled'] });
+    await using consumer = await addConsumer(service, (response) =>
       response.writeHead(consumer.received.length === 1 ? 410 : 204).end(),
     );
     await pushMail();
@@ -214,7 +184,7 @@ describe('an endpoint', () => {
     assert.equal(event.data.endpoint.id, consumer.id);
     assert.equal(event.data.endpoint.enabled, false);
     assert.match(event.data.reason, /410/);
-    const { id, status } = await deliveryAfter(consumer.id, 1);
+    const { id, status } = await deliveryAfter(service, consumer.id, 1);
     assert.equal(status, 'pending');
 
     await makeDue(sql, id);
@@ -228,26 +198,23 @@ describe('an endpoint', () => {
   });
 
   test('that is sent a test gets it alone, whatever its types', async () => {
-    await using other = await addConsumer();
-    await using consumer = await addConsumer(undefined, { types: ['source.silent'] });
+    await using other = await addConsumer(service);
+    await using consumer = await addConsumer(service, undefined, { types: ['source.silent'] });
     const { status, body } = await service.api('POST', `/v1/endpoints/${consumer.id}/test`);
     assert.equal(status, 202);
     const [webhook] = await consumer.waitFor(1);
     assert.equal(webhook?.headers['webhook-id'], body.eventId);
     assert.equal(JSON.parse(webhook?.body ?? '').type, 'endpoint.test');
-    assert.equal((await deliveryAfter(consumer.id, 1)).id, body.deliveryId);
+    assert.equal((await deliveryAfter(service, consumer.id, 1)).id, body.deliveryId);
     assert.equal(other.received.length, 0);
   });
 
   test('that hangs delays no other: that one has all its mail while the first still hangs', async () => {
-    const hanging: (() => void)[] = [];
-    await using slow = await addConsumer((response) => {
-      hanging.push(() => response.writeHead(204).end());
-    });
-    await using quick = await addConsumer();
+    await using slow = await addConsumer(service, () => {});
+    await using quick = await addConsumer(service);
     for (let count = 0; count < 40; count++) await pushMail();
     await quick.waitFor(40);
-    assert.equal(hanging.length, slow.received.length);
-    for (const answer of hanging) answer();
+    await slow.waitFor(16);
+    assert.equal(slow.received.length, 16, 'its maxInFlight');
   });
 });

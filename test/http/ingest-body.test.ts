@@ -79,7 +79,7 @@ test('takes a body with a byte order mark', async () => {
 
 describe('nested 10,000 deep', () => {
   const deepArray = '['.repeat(10_000) + ']'.repeat(10_000);
-  const deepObject = '{"a":'.repeat(10_000) + '0' + '}'.repeat(10_000);
+  const deepObject = `${'{"a":'.repeat(10_000)}0${'}'.repeat(10_000)}`;
   const mail = JSON.stringify(gmailItem('dee9', mailOf('Beside what is deep')));
 
   for (const deep of [deepArray, deepObject]) {

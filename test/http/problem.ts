@@ -12,7 +12,7 @@ export type Problem = {
 /** Holds that the answer is a problem (RFC 9457) of this status and code, with all its fields; answers it. */
 export async function expectProblem(response: Response, status: number, code: string): Promise<Problem> {
   const text = await response.text();
-  assert.equal(response.status, status, text);
+  assert.equal(response.status, status, text.slice(0, 500));
   assert.equal(response.headers.get('content-type'), 'application/problem+json');
   const problem = JSON.parse(text) as Problem;
   assert.equal(problem.code, code, text);

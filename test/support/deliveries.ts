@@ -1,5 +1,9 @@
+import assert from 'node:assert/strict';
 import type { Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../../src/core/ids.ts';
+import { type Consumer, startConsumer } from './consumer.ts';
+import { waitUntil } from './embedded-place.ts';
+import type { Answer, TestService } from './service.ts';
 
 /** An endpoint that nobody can be called at, straight into the table. */
 export async function addEndpoint(sql: Sql, { maxInFlight = 256, isEnabled = true } = {}): Promise<Id<'ep'>> {
@@ -39,4 +43,39 @@ export async function addDue(
 export async function makeDue(sql: Sql, id: string): Promise<void> {
   await sql`UPDATE deliveries SET next_attempt_at = now() WHERE id = ${id.slice('dlv_'.length)}`;
   await sql`SELECT pg_notify('mailgress_deliveries', '')`;
+}
+
+/** An endpoint at a consumer that answers as told; both are gone when the test leaves the scope. */
+export async function addConsumer(
+  service: TestService,
+  answer?: Parameters<typeof startConsumer>[0],
+  settings: Record<string, unknown> = {},
+): Promise<Consumer & AsyncDisposable & { id: Id<'ep'>; secret: string }> {
+  const consumer = await startConsumer(answer);
+  const { body: endpoint } = await service.api('POST', '/v1/endpoints', { url: consumer.url, ...settings });
+  return {
+    ...consumer,
+    id: endpoint.id,
+    secret: endpoint.secret,
+    async [Symbol.asyncDispose]() {
+      await service.api('DELETE', `/v1/endpoints/${endpoint.id}`);
+      await consumer.close();
+    },
+  };
+}
+
+/** The endpoint's only delivery with its attempts, once `attempts` of these are recorded. */
+export async function deliveryAfter(
+  service: TestService,
+  endpointId: string,
+  attempts: number,
+): Promise<Answer['body']> {
+  let delivery: Answer['body'];
+  await waitUntil(`${attempts} attempts are recorded`, async () => {
+    const { body } = await service.api('GET', `/v1/deliveries?endpoint=${endpointId}`);
+    assert.ok(body.data.length <= 1);
+    delivery = body.data[0];
+    return delivery?.attemptCount >= attempts;
+  });
+  return (await service.api('GET', `/v1/deliveries/${delivery.id}`)).body;
 }

@@ -8,7 +8,7 @@ import { composePlainMail, plainMailSchema } from './plain-mail.ts';
 /** A mail of a batch: read, or not readable and why. `id` is what the sender calls it; null if it does not. */
 export type BatchItem =
   | { id: string | null; mail: RawMail }
-  | { id: string | null; rejected: string; sha256: string };
+  | { id: string | null; rejected: string; stubId: string };
 
 /** A body, whichever of its forms it came in. */
 export type AppsScriptBody = {
@@ -24,6 +24,12 @@ export type AppsScriptBody = {
   heartbeat: Record<string, unknown> | undefined;
 };
 
+/**
+ * Most entries of a list: mails of 500 bytes in a body of the default limit. Judged before the entries are: 50 MB of
+ * `0,` are 25 million faults, which take more memory than there is.
+ */
+const MAX_ENTRIES = 100_000;
+
 /** Gmail's ids are hex, those of emulators and forwarders are not: anything short and harmless is taken. */
 const idSchema = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, { error: 'must be 1 to 128 of A-Z a-z 0-9 _ -' });
 /** An unsigned 64-bit number, and room for more: kept as digits. */
@@ -38,11 +44,12 @@ const messagesBodySchema = z.object({
   kind: z.literal('messages'),
   script: scriptSchema.optional(),
   cursor: z.object({ from: historyIdSchema, to: historyIdSchema }).nullish(),
-  messages: z.array(z.unknown()),
-  missing: z.array(idSchema).default([]),
-  failed: z
-    .array(z.object({ id: idSchema, error: shortText, attempts: z.int().min(0).max(1_000_000).default(0) }))
-    .default([]),
+  messages: listOf(z.unknown(), MAX_ENTRIES),
+  missing: listOf(idSchema, MAX_ENTRIES).default([]),
+  failed: listOf(
+    z.object({ id: idSchema, error: shortText, attempts: z.int().min(0).max(1_000_000).default(0) }),
+    MAX_ENTRIES,
+  ).default([]),
   gap: z
     .object({
       from: historyIdSchema.nullish().transform((from) => from ?? null),
@@ -59,19 +66,22 @@ const pingBodySchema = z.object({ kind: z.literal('ping'), script: scriptSchema.
 const itemBase = {
   id: idSchema,
   threadId: idSchema.nullish(),
-  labelIds: z.array(z.string().max(256)).max(1000).default([]),
+  labelIds: listOf(z.string().max(256), 1000).default([]),
   internalDate: z
-    .union([z.string().regex(/^\d{1,15}$/), z.int().min(0).max(8.64e15)])
+    // Before 1970 as well: Gmail keeps the date of imported mail.
+    .union([z.string().regex(/^-?\d{1,15}$/), z.int().min(-8.64e15).max(8.64e15)])
     .transform(Number)
     .nullish(),
   snippet: z.string().nullish(),
 };
-const wholeItemSchema = z.object({ ...itemBase, raw: z.string() });
+const wholeItemSchema = z.object({ ...itemBase, raw: z.string().min(1, { error: 'must not be empty' }) });
 const truncatedItemSchema = z.object({ ...itemBase, truncated: z.literal(true), headers: z.string() });
 
 /** The contract's schema, for the reference; the body is read by `parseAppsScriptBody`. */
 export const appsScriptBodySchema = z.union([
-  messagesBodySchema.extend({ messages: z.array(z.union([wholeItemSchema, truncatedItemSchema])) }),
+  messagesBodySchema.extend({
+    messages: listOf(z.union([wholeItemSchema, truncatedItemSchema]), MAX_ENTRIES),
+  }),
   pingBodySchema,
   plainMailSchema,
 ]);
@@ -98,30 +108,35 @@ export function parseAppsScriptBody(bytes: Uint8Array): AppsScriptBody {
     messagesBodySchema,
     body,
   );
+  // Hashed at most once: for each rotten mail of a large batch again, it would take minutes.
+  let digest: string | undefined;
+  const nameItem = (index: number) => {
+    digest ??= hexDigest(bytes);
+    return hashId(`${digest} ${index}`);
+  };
   return {
-    items: messages.map((item, index) => parseItem(item, () => hexDigest(bytes, index))),
+    items: messages.map((item, index) => parseItem(item, () => nameItem(index))),
     report: { cursor: cursor ?? null, missing, failed, gap: gap ?? null },
     heartbeat: { ...script, backlog: backlog ?? 0, paused: paused ?? false },
   };
 }
 
-/** Under which id a mail that is not stored is kept as a stub: its own if it has a good one, else a hash of it. */
+/** Under which id a mail that is not stored is kept as a stub: its own if it has one, else a hash of it. */
 export function stubIdOf(item: BatchItem): string {
-  if (item.id !== null && idSchema.safeParse(item.id).success) return item.id;
-  const sha256 = 'mail' in item ? hexDigest(item.mail.bytes) : item.sha256;
-  return `sha256-${sha256.slice(0, 32)}`;
+  if ('rejected' in item) return item.stubId;
+  return item.id ?? hashId(item.mail.bytes);
 }
 
-/** @param digest names the item where its id is none. The whole body is hashed: an item may be too deep to print. */
-function parseItem(item: unknown, digest: () => string): BatchItem {
+/** @param nameItem gives the item an id where its own is none. */
+function parseItem(item: unknown, nameItem: () => string): BatchItem {
   const isTruncated =
     typeof item === 'object' && item !== null && 'truncated' in item && item.truncated === true;
   const parsed = (isTruncated ? truncatedItemSchema : wholeItemSchema).safeParse(item);
-  if (!parsed.success) return rejectItem(item, digest(), parsed.error.issues.map(printIssue).join('; '));
+  if (!parsed.success) return rejectItem(item, nameItem, parsed.error.issues.map(printIssue).join('; '));
   const { id, threadId, labelIds, internalDate, snippet } = parsed.data;
   const bytes =
     'raw' in parsed.data ? decodeBase64(parsed.data.raw) : Buffer.from(parsed.data.headers, 'utf8');
-  if (bytes === undefined) return rejectItem(item, digest(), 'raw: must be base64url');
+  if (bytes === undefined) return rejectItem(item, nameItem, 'raw: must be base64url');
   const canonicalId = canonicalGmailId(id);
   return {
     id,
@@ -139,22 +154,27 @@ function parseItem(item: unknown, digest: () => string): BatchItem {
   };
 }
 
-function rejectItem(item: unknown, sha256: string, reason: string): BatchItem {
+function rejectItem(item: unknown, nameItem: () => string, reason: string): BatchItem {
   const given = typeof item === 'object' && item !== null && 'id' in item ? item.id : undefined;
+  const parsed = idSchema.safeParse(given);
   return {
-    id: typeof given === 'string' ? given.toWellFormed().slice(0, 128) : null,
+    id: typeof given === 'string' ? given.toWellFormed().slice(0, 256) : null,
     rejected: reason.slice(0, 1000),
-    sha256,
+    stubId: parsed.success ? parsed.data : nameItem(),
   };
 }
 
-function hexDigest(bytes: Uint8Array, index = 0): string {
-  return createHash('sha256').update(bytes).update(String(index)).digest('hex');
+function hexDigest(data: Uint8Array | string): string {
+  return createHash('sha256').update(data).digest('hex');
 }
+
+const hashId = (data: Uint8Array | string) => `sha256-${hexDigest(data).slice(0, 32)}`;
 
 /** Base64url as Gmail's API writes it, and plain base64, with or without padding. Buffer.from takes anything. */
 function decodeBase64(text: string): Buffer | undefined {
-  return /^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(text) ? Buffer.from(text, 'base64url') : undefined;
+  const [, digits] = /^([A-Za-z0-9+/_-]+)={0,2}\s*$/.exec(text) ?? [];
+  // Four digits are three bytes; one more is half a byte, so something is missing.
+  return digits === undefined || digits.length % 4 === 1 ? undefined : Buffer.from(digits, 'base64url');
 }
 
 function parseJson(bytes: Uint8Array): unknown {
@@ -181,9 +201,20 @@ function parseWith<T>(schema: z.ZodType<T>, body: unknown): T {
 }
 
 function badShape(faults: Fault[]): MailgressError {
-  return new MailgressError('bad_request', 'The body has another shape than the contract asks for', { faults });
+  return new MailgressError('bad_request', 'The body has another shape than the contract asks for', {
+    faults,
+  });
 }
 
 function printIssue({ path, message }: { path: PropertyKey[]; message: string }): string {
   return path.length === 0 ? message : `${path.join('.')}: ${message}`;
+}
+
+/** An array that is refused by its length before its entries are looked at. */
+function listOf<T extends z.ZodType>(entry: T, max: number) {
+  return z.preprocess((value, context) => {
+    if (!Array.isArray(value) || value.length <= max) return value;
+    context.addIssue({ code: 'custom', message: `must have at most ${max} entries` });
+    return z.NEVER;
+  }, z.array(entry).max(max));
 }

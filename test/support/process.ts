@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isAlive, readPostmasterFile } from '../../src/store/embedded/postmaster-file.ts';
+import { waitUntil } from './embedded-place.ts';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** `node src/main.ts` in a process of its own, that is killed when the test leaves the scope. */
+export type MailgressProcess = AsyncDisposable & {
+  pid: number;
+  /** Where it listens, once it says so; rejects with what it wrote if it ends before. */
+  ready(): Promise<string>;
+  /** Resolves once it has written `text` to standard error. */
+  says(text: string): Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  ended: Promise<Ended>;
+};
+
+export type Ended = {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+  /** Standard error without the log: what a person is told. */
+  told: string[];
+};
+
+/**
+ * Starts a command with this environment and nothing else of ours, on any free port unless PORT is given.
+ *
+ * `ownGroup`: in a process group of its own, as a terminal would run it.
+ */
+export function startMailgress(
+  args: readonly string[],
+  env: Record<string, string>,
+  { ownGroup = false } = {},
+): MailgressProcess {
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: tmpdir(),
+    env: { PATH: process.env.PATH, PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: ownGroup,
+  });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+    });
+  let isOver = false;
+  const ended = once(child, 'close').then(([code, signal]): Ended => {
+    isOver = true;
+    const told = output.stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{"level"'));
+    return { code, signal, ...output, told };
+  });
+
+  async function until<T>(what: string, find: () => T | undefined): Promise<T> {
+    let found: T | undefined;
+    await waitUntil(what, () => {
+      found = find();
+      if (found === undefined && isOver)
+        throw new Error(`ended before ${what}:\n${output.stdout}${output.stderr}`);
+      return found !== undefined;
+    });
+    return found as T; // waitUntil holds until it is defined
+  }
+
+  return {
+    // A failed spawn has none, and `ended` then tells.
+    pid: child.pid ?? 0,
+    ready: () => until('it listens', () => /listens on (\S+)\n/.exec(output.stdout)?.[1]),
+    says: (text) =>
+      until(`it says "${text}"`, () => output.stderr.includes(text) || undefined).then(() => {}),
+    kill: (signal) => void child.kill(signal),
+    ended,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** A data directory of a test's own. Left behind: no file, and no postmaster of whoever was killed on it. */
+export type DataDirectory = AsyncDisposable & {
+  path: string;
+  /** The embedded PostgreSQL that runs on it, or last ran on it and was killed. */
+  postmaster(): Promise<{ pid: number; port: number } | undefined>;
+};
+
+export async function createDataDirectory(): Promise<DataDirectory> {
+  const path = await mkdtemp(join(tmpdir(), 'mailgress-cli-'));
+  // As root PostgreSQL runs as another user, who must be able to pass.
+  await chmod(path, 0o711);
+
+  async function postmaster() {
+    const file = await readPostmasterFile(join(path, 'postgres', 'data'));
+    return file?.pid && file.port ? { pid: file.pid, port: file.port } : undefined;
+  }
+
+  return {
+    path,
+    postmaster,
+    async [Symbol.asyncDispose]() {
+      const left = await postmaster();
+      if (left !== undefined && isAlive(left.pid)) {
+        process.kill(left.pid, 'SIGQUIT');
+        await waitUntil('the postmaster has gone', async () => !(await isListening(left.port)));
+      }
+      await rm(path, { recursive: true, force: true, maxRetries: 10 });
+    },
+  };
+}
+
+/** Whether anyone takes connections on this port of 127.0.0.1. */
+export async function isListening(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
