@@ -93,7 +93,8 @@ CREATE TABLE "messages" (
 --> statement-breakpoint
 CREATE TABLE "raw_mails" (
 	"message_id" uuid PRIMARY KEY NOT NULL,
-	"bytes" "bytea" NOT NULL
+	"bytes" "bytea" NOT NULL,
+	"is_compressed" boolean NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "sources" (

@@ -10,7 +10,7 @@ CREATE FUNCTION mailgress_uuidv7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL S
     'hex')::uuid
 $$;
 --> statement-breakpoint
--- Already compressed by us: do not try again.
+-- Compressed by us where it helps: do not try again.
 ALTER TABLE raw_mails ALTER COLUMN bytes SET STORAGE EXTERNAL;
 --> statement-breakpoint
 -- A delivery is updated twice in its life; room on its page keeps the row where it is.

@@ -30,8 +30,10 @@ export type Ingest = (mail: RawMail, origin: Origin) => Promise<IngestOutcome>;
 
 /** Fast and still good on mail; higher levels cost more time than they save in space. */
 const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** A smaller row stays on one page of PostgreSQL anyway. */
+const COMPRESS_FROM_BYTES = 2048;
 /** Below this, handing the work to a thread costs more than doing it. */
-const COMPRESS_INLINE_BELOW_BYTES = 64 * 1024;
+const COMPRESS_IN_THREAD_FROM_BYTES = 64 * 1024;
 const compressInThread = promisify(zstdCompress);
 
 /** @param commit stores a row; see `store/commit-mails.ts`. */
@@ -61,7 +63,7 @@ export function createIngest(commit: (row: MailRow) => Promise<CommitOutcome>): 
         document: JSON.stringify(message),
         fullText,
         fullHtml,
-        compressedRaw: await compress(mail.bytes),
+        raw: await compress(mail.bytes),
       });
     } catch (error) {
       if (!isRowRefused(error)) throw error;
@@ -72,7 +74,11 @@ export function createIngest(commit: (row: MailRow) => Promise<CommitOutcome>): 
   };
 }
 
-function compress(bytes: Uint8Array): Buffer | Promise<Buffer> {
-  if (bytes.length < COMPRESS_INLINE_BELOW_BYTES) return zstdCompressSync(bytes, zstdOptions);
-  return compressInThread(bytes, zstdOptions);
+async function compress(bytes: Uint8Array): Promise<MailRow['raw']> {
+  if (bytes.length < COMPRESS_FROM_BYTES) return { bytes, isCompressed: false };
+  const compressed =
+    bytes.length < COMPRESS_IN_THREAD_FROM_BYTES
+      ? zstdCompressSync(bytes, zstdOptions)
+      : await compressInThread(bytes, zstdOptions);
+  return { bytes: compressed, isCompressed: true };
 }

@@ -5,51 +5,74 @@ import { removeInstance, writeInstance } from '../ops/data-directory.ts';
 import { type Service, startService } from '../service.ts';
 import { openDatabase } from '../store/database.ts';
 import { migrateDatabase, readSchemaState } from '../store/migrate.ts';
+import { describeStoreError } from '../store/unavailable.ts';
 import { version } from '../version.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from './open-database.ts';
+import { type StopSignal, unlessStopped, watchStopSignal } from './stop-signal.ts';
+
+/** To end what start-up has begun with the database; under the 10 s that container runtimes give. */
+const OPENING_PATIENCE_MS = 8000;
+
+type ServeOptions = { mode: 'own' | 'join'; migrate: boolean; dispatch: boolean; log: Logger };
 
 /**
  * Runs until SIGTERM or SIGINT: requests under way end, their mail is delivered or left for the next start, and the
  * database stops last.
+ *
+ * A signal during start-up ends that. An embedded database that is just being created or started is waited for, to
+ * be stopped in order; one that takes too long is left, and a migration is cut off: as after a kill, the next start
+ * goes on from there. Then the process has work left that nobody waits for: exit when this resolves.
  */
-export async function serve(
-  config: Config,
-  options: { mode: 'own' | 'join'; migrate: boolean; dispatch: boolean; log: Logger },
-): Promise<void> {
+export async function serve(config: Config, options: ServeOptions): Promise<void> {
   const { log } = options;
-  const stopRequested = awaitStopSignal();
+  const stop = watchStopSignal();
   const say = (message: string) => log.info(message);
-  const database = await openConfiguredDatabase(config, options.mode, say);
   try {
-    if (options.migrate) await migrateDatabase(database.url);
-    else await checkSchema(database.url, log);
-    const service = await startService({
-      databaseUrl: database.url,
-      host: config.host,
-      port: config.port,
-      publicUrl: config.publicUrl,
-      adminToken: database.adminToken,
-      secretKeys: database.secretKeys,
-      egressAllow: config.egressAllow,
-      allowLoopback: config.database.kind === 'embedded',
-      bodyLimitBytes: config.bodyLimitBytes,
-      dispatch: options.dispatch,
-      version,
-      log,
-    });
+    const opening = openConfiguredDatabase(config, options.mode, say);
+    const database = await unlessStopped(opening, stop, OPENING_PATIENCE_MS);
     try {
-      await announce(service, database);
-      const signal = await stopRequested;
-      log.info({ signal }, 'stopping: requests and deliveries under way end first');
+      if (database !== undefined) await serveOn(database, config, stop, options);
     } finally {
-      await service.stop();
-      if (database.dataDirectory !== undefined && database.owned)
-        await removeInstance(database.dataDirectory);
+      await database?.stop();
     }
-  } finally {
-    await database.stop();
+  } catch (error) {
+    // Ctrl-C in a terminal ends initdb as well, and a database that stops fails what still uses it.
+    if (stop.received() === undefined) throw error;
+    log.info({ reason: describeStoreError(error) }, 'stopped before it was ready');
   }
-  log.info('stopped');
+  log.info({ signal: stop.received() }, 'stopped');
+}
+
+async function serveOn(
+  database: OpenedDatabase,
+  config: Config,
+  stop: StopSignal,
+  { migrate, dispatch, log }: ServeOptions,
+): Promise<void> {
+  await unlessStopped(migrate ? migrateDatabase(database.url) : checkSchema(database.url, log), stop, 0);
+  if (stop.received() !== undefined) return;
+  const service = await startService({
+    databaseUrl: database.url,
+    host: config.host,
+    port: config.port,
+    publicUrl: config.publicUrl,
+    adminToken: database.adminToken,
+    secretKeys: database.secretKeys,
+    egressAllow: config.egressAllow,
+    allowLoopback: config.database.kind === 'embedded',
+    bodyLimitBytes: config.bodyLimitBytes,
+    dispatch,
+    version,
+    log,
+  });
+  try {
+    if (stop.received() === undefined) await announce(service, database);
+    const signal = await stop.requested;
+    log.info({ signal }, 'stopping: requests and deliveries under way end first');
+  } finally {
+    await service.stop();
+    if (database.dataDirectory !== undefined && database.owned) await removeInstance(database.dataDirectory);
+  }
 }
 
 async function announce(service: Service, { dataDirectory, owned }: OpenedDatabase): Promise<void> {
@@ -82,21 +105,4 @@ async function checkSchema(url: string, log: Logger): Promise<void> {
   } finally {
     await database.close();
   }
-}
-
-/**
- * The first SIGTERM or SIGINT. More of them change nothing for a moment, since npm and the terminal both send one;
- * a later one ends the process at once, for a person who will not wait.
- */
-function awaitStopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let firstMs: number | undefined;
-    const onSignal = (signal: NodeJS.Signals) => {
-      if (firstMs !== undefined && performance.now() - firstMs > 2000) process.exit(130);
-      firstMs ??= performance.now();
-      resolve(signal);
-    };
-    process.on('SIGTERM', onSignal);
-    process.on('SIGINT', onSignal);
-  });
 }

@@ -107,7 +107,7 @@ export function startDispatcher(options: {
       underWay.delete(run);
       // Only where a limit held deliveries back can there be more than the last claim found. A full endpoint may be
       // so by what other processes have under way: they know of it too, by their own claims.
-      if ((process.env.MUT ? [...underWay].length + 1 >= 4 : fullEndpoints.has(delivery.endpoint.id)) || underWay.size >= MAX_IN_FLIGHT - 1) wake();
+      if (fullEndpoints.has(delivery.endpoint.id) || underWay.size >= MAX_IN_FLIGHT - 1) wake();
     });
     underWay.add(run);
   }

@@ -21,7 +21,7 @@ const tenant = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'must be 1 to
 const params = z.object({ id: z.string() });
 const tags = ['mailboxes'];
 
-export function mailboxRoutes({ database }: Services): OpenAPIHono {
+export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHono {
   const router = createRouter();
   const { db } = database;
   const idOf = (text: string) => pathId('mbx', 'mailbox', text);
@@ -96,6 +96,7 @@ export function mailboxRoutes({ database }: Services): OpenAPIHono {
     async (c) => {
       const { id } = c.req.valid('param');
       if (!(await deleteMailbox(database, idOf(id)))) throw notFound(`mailbox ${id}`);
+      ingressSources.forgetAll();
       return c.body(null, 204);
     },
   );

@@ -19,8 +19,7 @@ export type MailRow = {
   document: string;
   fullText: string | null;
   fullHtml: string | null;
-  /** Zstandard. */
-  compressedRaw: Buffer;
+  raw: { bytes: Uint8Array; isCompressed: boolean };
 };
 
 export type CommitOutcome =
@@ -40,7 +39,7 @@ export function createMailCommit(
 ): GroupCommit<MailRow, CommitOutcome> {
   return createGroupCommit<MailRow, CommitOutcome>({
     flush: (rows) => commitMails(sql, rows, options),
-    sizeOf: (row) => row.document.length + row.compressedRaw.length * 2 + 512,
+    sizeOf: (row) => row.document.length + row.raw.bytes.length * 2 + 512,
     maxRows: 256,
     maxBytes: 8 * 1024 * 1024,
     gatherMs: 3,
@@ -129,11 +128,15 @@ async function insertMails(
         ${column((row) => row.fullText)}::text[],
         ${column((row) => row.fullHtml)}::text[],
         ${sql.typed(
-          column((row) => row.compressedRaw),
+          column((row) => row.raw.bytes),
           BYTEA_ARRAY,
-        )}::bytea[]
+        )}::bytea[],
+        ${sql.typed(
+          column((row) => row.raw.isCompressed),
+          BOOLEAN_ARRAY,
+        )}::boolean[]
       ) AS input (mailbox_id, key, message_id, tenant, placement, from_address, subject, received_at,
-                  is_truncated, document, full_text, full_html, raw)
+                  is_truncated, document, full_text, full_html, raw, is_compressed)
     ), box AS MATERIALIZED (
       SELECT id FROM mailboxes WHERE id IN (SELECT mailbox_id FROM input) ORDER BY id FOR KEY SHARE
     ), ledger AS (
@@ -150,7 +153,7 @@ async function insertMails(
              document::json, full_text, full_html
       FROM fresh
     ), kept AS (
-      INSERT INTO raw_mails (message_id, bytes) SELECT message_id, raw FROM fresh
+      INSERT INTO raw_mails (message_id, bytes, is_compressed) SELECT message_id, raw, is_compressed FROM fresh
     ), logged AS (
       INSERT INTO events (id, type, tenant, mailbox_id)
       SELECT message_id, 'message.received', tenant, mailbox_id FROM fresh
@@ -215,7 +218,7 @@ async function completeMessage(sql: Sql, messageId: Id<'msg'>, row: MailRow): Pr
       WHERE id = ${uuidOf(messageId)} AND is_truncated
       RETURNING id
     )
-    INSERT INTO raw_mails (message_id, bytes)
-    SELECT id, ${row.compressedRaw} FROM completed
-    ON CONFLICT (message_id) DO UPDATE SET bytes = excluded.bytes`;
+    INSERT INTO raw_mails (message_id, bytes, is_compressed)
+    SELECT id, ${row.raw.bytes}, ${row.raw.isCompressed} FROM completed
+    ON CONFLICT (message_id) DO UPDATE SET bytes = excluded.bytes, is_compressed = excluded.is_compressed`;
 }

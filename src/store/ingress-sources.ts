@@ -7,6 +7,8 @@ export type IngressSources = {
   /** The source as it is now: for a signature that the remembered secret does not verify. */
   refresh(id: Id<'src'>): Promise<IngressSource | undefined>;
   forget(id: Id<'src'>): void;
+  /** For a change that may be of many sources, such as the end of a mailbox. */
+  forgetAll(): void;
 };
 
 /** A stop or a new secret is followed by every process within this. */
@@ -49,5 +51,6 @@ export function rememberSources(
     },
     refresh: readNow,
     forget: (id) => void entries.delete(id),
+    forgetAll: () => entries.clear(),
   };
 }

@@ -71,8 +71,8 @@ export async function findMessage(db: Drizzle, id: Id<'msg'>): Promise<Message |
 
 /** The mail as it came, byte for byte (of a truncated one its header block); undefined if it is not kept (any more). */
 export async function findRawMail(db: Drizzle, id: Id<'msg'>): Promise<Uint8Array | undefined> {
-  const [row] = await db.select({ bytes: rawMails.bytes }).from(rawMails).where(eq(rawMails.messageId, id));
-  return row && decompress(row.bytes);
+  const [row] = await db.select().from(rawMails).where(eq(rawMails.messageId, id));
+  return row?.isCompressed ? decompress(row.bytes) : row?.bytes;
 }
 
 export async function hasMessage(db: Drizzle, id: Id<'msg'>): Promise<boolean> {

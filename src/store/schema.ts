@@ -98,8 +98,9 @@ export const messages = pgTable(
 
 export const rawMails = pgTable('raw_mails', {
   messageId: id('msg', 'message_id').primaryKey(),
-  /** Zstandard (RFC 8878), made by us: PostgreSQL's own compression is set off for this column. */
+  /** Zstandard (RFC 8878) or, of a small mail, as it came. PostgreSQL's own compression is set off for this column. */
   bytes: bytea('bytes').notNull(),
+  isCompressed: boolean('is_compressed').notNull(),
 });
 
 /** What was ever stored. Outlives messages: every way of reading old mail again runs into it. Never pruned. */

@@ -7,10 +7,10 @@ import { startDispatcher } from '../../src/deliver/dispatcher.ts';
 import { createEgress } from '../../src/deliver/egress.ts';
 import { createPoster } from '../../src/deliver/post.ts';
 import { openDatabase } from '../../src/store/database.ts';
-import { withDatabase } from '../support/database.ts';
 import { addConsumer, addDue } from '../support/deliveries.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import { startMailgress } from '../support/process.ts';
+import { startProxy } from '../support/proxy.ts';
 import {
   ADMIN_TOKEN,
   addSource,
@@ -40,8 +40,8 @@ after(async () => {
   await service.dispose();
 });
 
-function startOwnDispatcher() {
-  const database = openDatabase(service.databaseUrl);
+function startOwnDispatcher(url = service.databaseUrl) {
+  const database = openDatabase(url);
   const poster = createPoster({
     egress: createEgress({ allow: [], allowLoopback: true }),
     userAgent: 'Mailgress/test',
@@ -63,38 +63,20 @@ function startOwnDispatcher() {
   };
 }
 
-/** Waits until the dispatcher's LISTEN stands: what comes later it is told. */
+async function isListenedTo(): Promise<boolean> {
+  const listening = await sql`
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%' AND state = 'idle'`;
+  return listening.length > 0;
+}
+
+/** What comes after this a dispatcher is told. */
 async function waitForListener(): Promise<void> {
-  await waitUntil('someone listens', async () => {
-    const listening = await sql`
-      SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%' AND state = 'idle'`;
-    return listening.length > 0;
-  });
+  await waitUntil('someone listens', isListenedTo);
 }
 
 async function rowsOf(status: string): Promise<{ attempts: number; isFree: boolean }[]> {
   return sql`SELECT attempts, lease_owner IS NULL AND next_attempt_at <= now() AS "isFree"
     FROM deliveries WHERE status = ${status}`;
-}
-
-/** Nobody gets into the database, and who was in is out, until the test leaves the scope. */
-async function takeDatabaseAway(): Promise<AsyncDisposable> {
-  const name = new URL(service.databaseUrl).pathname.slice(1);
-  const admin = postgres(withDatabase(service.databaseUrl, 'postgres'), { max: 1, onnotice: () => {} });
-  await admin.unsafe(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
-  await admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ${name}`;
-  await seeItAway();
-  return {
-    async [Symbol.asyncDispose]() {
-      await admin.unsafe(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`);
-      await admin.end();
-    },
-  };
-}
-
-async function seeItAway(): Promise<void> {
-  for (let refusals = 0; refusals < 3; )
-    if ((await service.api('GET', '/v1/endpoints')).status === 503) refusals++;
 }
 
 describe('a process that does not dispatch', () => {
@@ -121,12 +103,14 @@ describe('a process that does not dispatch', () => {
   });
 
   test('is heard again after the database was away', async () => {
-    await using _ = startOwnDispatcher();
+    await using proxy = await startProxy(service.databaseUrl);
+    await using _ = startOwnDispatcher(proxy.url);
     await using consumer = await addConsumer(service);
     await waitForListener();
-    {
-      await using _away = await takeDatabaseAway();
-    }
+    proxy.cut();
+    await waitUntil('it has tried in vain', () => proxy.refusals() > 3);
+    assert.equal(await isListenedTo(), false);
+    proxy.restore();
     await waitForListener();
     await service.api('POST', `/v1/endpoints/${consumer.id}/test`);
     await consumer.waitFor(1);
@@ -222,13 +206,13 @@ test('what is answered while the database is away is recorded when it is back, a
     answers.push(() => response.writeHead(204).end());
   });
   await addDue(sql, consumer.id, 5);
-  await using _ = startOwnDispatcher();
+  await using proxy = await startProxy(service.databaseUrl);
+  await using _ = startOwnDispatcher(proxy.url);
   await consumer.waitFor(5);
-  {
-    await using _away = await takeDatabaseAway();
-    for (const answer of answers) answer();
-    await seeItAway();
-  }
+  proxy.cut();
+  for (const answer of answers) answer();
+  await waitUntil('it has tried in vain', () => proxy.refusals() > 5);
+  proxy.restore();
   await waitUntil('all are recorded', async () => (await rowsOf('succeeded')).length === 5);
   assert.deepEqual(
     [...(await rowsOf('succeeded'))].map(({ attempts }) => attempts),

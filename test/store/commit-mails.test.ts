@@ -41,7 +41,7 @@ function mail(change: Partial<MailRow> = {}): MailRow {
     document: JSON.stringify({ id: messageId, subject: 'Hello', text: 'NULL' }),
     fullText: null,
     fullHtml: 'NULL',
-    compressedRaw: Buffer.from([0, 1, 92, 34, 255]),
+    raw: { bytes: Buffer.from([0, 1, 92, 34, 255]), isCompressed: false },
     ...change,
   };
 }
@@ -65,7 +65,7 @@ test('stores message, raw bytes, event and ledger in one, as they were given', a
       fullText: null,
       fullHtml: 'NULL',
       document: given.document,
-      bytes: [...given.compressedRaw],
+      bytes: [...given.raw.bytes],
       type: 'message.received',
       key: given.dedupeKey.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
     },
@@ -107,7 +107,11 @@ test('many processes with the same mails in any order: each is accepted once, an
 
 test('completes a truncated message in place when the whole one comes, with no second event', async () => {
   const head = mail({ isTruncated: true });
-  const whole = mail({ dedupeKey: head.dedupeKey, subject: 'Whole', compressedRaw: Buffer.from('whole') });
+  const whole = mail({
+    dedupeKey: head.dedupeKey,
+    subject: 'Whole',
+    raw: { bytes: Buffer.from('whole'), isCompressed: false },
+  });
   const commit = open();
   await commit.submit(head);
   assert.deepEqual(await commit.submit(whole), { status: 'duplicate', messageId: head.messageId });

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
@@ -17,6 +17,8 @@ let stop = async () => {};
 export async function globalSetup(): Promise<void> {
   if (process.env.MAILGRESS_TEST_DATABASE_URL === undefined) {
     const directory = await mkdtemp(join(tmpdir(), 'mailgress-test-'));
+    // As root PostgreSQL runs as a system user, who has to pass.
+    await chmod(directory, 0o711);
     const embedded = await openEmbedded({
       directory: join(directory, 'postgres'),
       mode: 'own',

@@ -51,6 +51,6 @@ export function composePlainMail({ subject, sender, body, date }: PlainMail): Ra
 function headerText(text: string): string {
   return text
     .toWellFormed()
-    .replace(/[\r\n\0]+/g, ' ')
+    .replace(/[\r\n]+/g, ' ')
     .trim();
 }
