@@ -5,11 +5,19 @@ import { serve } from './cli/serve.ts';
 import { readConfig } from './config.ts';
 import { type ErrorCode, MailgressError } from './core/errors.ts';
 import { createLog } from './ops/log.ts';
-import { describeStoreError } from './store/unavailable.ts';
+import { describeStoreError, isUnavailable } from './store/unavailable.ts';
 import { version } from './version.ts';
 
-/** BSD's sysexits(3). */
-const EXIT = { usage: 64, dataError: 65, unavailable: 69, software: 70, temporary: 75, configuration: 78 };
+/** BSD's sysexits(3), and what shells answer for a command that Ctrl-C ended. */
+const EXIT = {
+  usage: 64,
+  dataError: 65,
+  unavailable: 69,
+  software: 70,
+  temporary: 75,
+  configuration: 78,
+  interrupted: 130,
+};
 
 const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   usage: EXIT.usage,
@@ -37,6 +45,8 @@ program
   .action(async () => {
     const config = readConfig();
     await serve(config, { mode: 'own', migrate: true, dispatch: true, log: createLog(config.logLevel) });
+    // A start-up that was stopped half way leaves work behind.
+    process.exit();
   });
 
 program
@@ -50,6 +60,7 @@ program
     const config = readConfig();
     const { migrate = false, dispatch } = options;
     await serve(config, { mode: 'join', migrate, dispatch, log: createLog(config.logLevel) });
+    process.exit();
   });
 
 program
@@ -57,7 +68,10 @@ program
   .description(
     "Bring the database's schema to this version; safe to run again and at once from several places",
   )
-  .action(() => migrate(readConfig()));
+  .action(async () => {
+    const isDone = await migrate(readConfig());
+    process.exit(isDone ? 0 : EXIT.interrupted);
+  });
 
 program
   .command('send')
@@ -88,6 +102,10 @@ function report(error: unknown): number {
   if (error instanceof MailgressError) {
     process.stderr.write(`mailgress: ${error.message}\n`);
     return EXIT_BY_CODE[error.code] ?? EXIT.software;
+  }
+  if (isUnavailable(error)) {
+    process.stderr.write(`mailgress: The database is out of reach: ${describeStoreError(error)}\n`);
+    return EXIT.unavailable;
   }
   process.stderr.write(`mailgress: ${describeStoreError(error)}\n`);
   return EXIT.software;

@@ -1,13 +1,10 @@
-import { once } from 'node:events';
-import { isIP } from 'node:net';
-import { createAdaptorServer, type ServerType } from '@hono/node-server';
 import type { Logger } from 'pino';
-import { describeError, MailgressError } from './core/errors.ts';
 import { createKeyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress } from './deliver/egress.ts';
 import { createPoster } from './deliver/post.ts';
 import { createApp } from './http/app.ts';
+import { startHttpServer } from './http/server.ts';
 import { createIngest } from './ingest.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
@@ -33,6 +30,8 @@ export type ServiceOptions = {
   /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
   random?: () => number;
   scanIntervalMs?: number;
+  /** How long the store may take to answer. */
+  storeDeadlineMs?: number;
 };
 
 export type Service = {
@@ -44,9 +43,6 @@ export type Service = {
   stop(): Promise<void>;
 };
 
-/** Requests under way at a stop have so long to end; with the deliveries that follow, Render's 30 s are kept. */
-const DRAIN_MS = 10_000;
-
 /**
  * Runs the service on a migrated database: everything in one process, wired here and nowhere else.
  *
@@ -56,7 +52,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { log } = options;
   const keyring = createKeyring(options.secretKeys);
   const egress = createEgress({ allow: options.egressAllow, allowLoopback: options.allowLoopback });
-  const database = openDatabase(options.databaseUrl);
+  const database = openDatabase(options.databaseUrl, { deadlineMs: options.storeDeadlineMs });
   const stops: (() => Promise<void>)[] = [() => database.close()];
   const stop = async () => {
     for (const stopOne of stops.splice(0).reverse()) await stopOne();
@@ -89,6 +85,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     );
     stops.push(() => activity.stop());
     const commit = createMailCommit(database.hot, {
+      deadlineMs: database.deadlineMs,
       onDeliveries: () => dispatcher?.wake(),
       ...(dispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
     });
@@ -99,7 +96,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       database,
       keyring,
       ingest: createIngest((row) => commit.submit(row)),
-      ingressSources: rememberSources((id) => findIngressSource(database.db, keyring, id)),
+      ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.db, keyring, id))),
       activity,
       egress,
       wakeDispatcher,
@@ -109,39 +106,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       version: options.version,
       log,
     });
-    const server = createAdaptorServer({ fetch: app.fetch });
-    address = await listen(server, options);
-    stops.push(() => drain(server));
+    const server = await startHttpServer(app.fetch, options);
+    address = server.address;
+    stops.push(() => server.drain());
     return { address, publicUrl: options.publicUrl ?? address, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-async function listen(server: ServerType, { host, port }: ServiceOptions): Promise<string> {
-  try {
-    server.listen(port, host);
-    await once(server, 'listening');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    const hint =
-      code === 'EADDRINUSE' ? 'something else listens there: stop it, or set PORT' : describeError(error);
-    throw new MailgressError('address_taken', `Cannot listen on ${host}:${port}: ${hint}`, { cause: error });
-  }
-  const bound = server.address();
-  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
-  // 0.0.0.0 and :: are where we listen, not where anyone calls.
-  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : isIP(host) === 6 ? `[${host}]` : host;
-  return `http://${name}:${boundPort}`;
-}
-
-/** Takes no new connection, lets requests under way end, and closes what idles. */
-async function drain(server: ServerType): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve));
-  const force = setTimeout(() => {
-    if ('closeAllConnections' in server) server.closeAllConnections();
-  }, DRAIN_MS);
-  await closed;
-  clearTimeout(force);
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { MailgressError } from '../core/errors.ts';
 import { openDataDirectory, readInstance, readOrCreateSecret } from '../ops/data-directory.ts';
+import { isAlive } from '../store/embedded/postmaster-file.ts';
 import { openEmbedded } from '../store/embedded.ts';
 
 /** The database of a configuration, open, and the secrets that go with it. */
@@ -58,7 +59,9 @@ export async function openConfiguredDatabase(
   }).catch(async (error: unknown) => {
     if (!(error instanceof MailgressError) || error.code !== 'already_running') throw error;
     const instance = await readInstance(dataDirectory);
-    const where = instance === undefined ? '' : ` at ${instance.url} (process ${instance.pid})`;
+    // It says so once it listens; until then the file may be of one that was killed.
+    const isItsOwn = instance !== undefined && isAlive(instance.pid);
+    const where = isItsOwn ? ` at ${instance.url} (process ${instance.pid})` : '';
     throw new MailgressError(
       'already_running',
       `Mailgress already runs on ${dataDirectory}${where}; stop it, or set MAILGRESS_DATA_DIR to another directory`,

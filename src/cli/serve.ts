@@ -5,13 +5,9 @@ import { removeInstance, writeInstance } from '../ops/data-directory.ts';
 import { type Service, startService } from '../service.ts';
 import { openDatabase } from '../store/database.ts';
 import { migrateDatabase, readSchemaState } from '../store/migrate.ts';
-import { describeStoreError } from '../store/unavailable.ts';
 import { version } from '../version.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from './open-database.ts';
-import { type StopSignal, unlessStopped, watchStopSignal } from './stop-signal.ts';
-
-/** To end what start-up has begun with the database; under the 10 s that container runtimes give. */
-const OPENING_PATIENCE_MS = 8000;
+import { STARTING_PATIENCE_MS, type StopSignal, unlessStopped, watchStopSignal } from './stop-signal.ts';
 
 type ServeOptions = { mode: 'own' | 'join'; migrate: boolean; dispatch: boolean; log: Logger };
 
@@ -21,24 +17,17 @@ type ServeOptions = { mode: 'own' | 'join'; migrate: boolean; dispatch: boolean;
  *
  * A signal during start-up ends that. An embedded database that is just being created or started is waited for, to
  * be stopped in order; one that takes too long is left, and a migration is cut off: as after a kill, the next start
- * goes on from there. Then the process has work left that nobody waits for: exit when this resolves.
+ * goes on from there. Work that nobody waits for may then still run: end the process when this resolves.
  */
 export async function serve(config: Config, options: ServeOptions): Promise<void> {
   const { log } = options;
   const stop = watchStopSignal();
-  const say = (message: string) => log.info(message);
+  const opening = openConfiguredDatabase(config, options.mode, (message) => log.info(message));
+  const database = await unlessStopped(opening, stop, STARTING_PATIENCE_MS);
   try {
-    const opening = openConfiguredDatabase(config, options.mode, say);
-    const database = await unlessStopped(opening, stop, OPENING_PATIENCE_MS);
-    try {
-      if (database !== undefined) await serveOn(database, config, stop, options);
-    } finally {
-      await database?.stop();
-    }
-  } catch (error) {
-    // Ctrl-C in a terminal ends initdb as well, and a database that stops fails what still uses it.
-    if (stop.received() === undefined) throw error;
-    log.info({ reason: describeStoreError(error) }, 'stopped before it was ready');
+    if (database !== undefined) await serveOn(database, config, stop, options);
+  } finally {
+    await database?.stop();
   }
   log.info({ signal: stop.received() }, 'stopped');
 }
@@ -51,7 +40,7 @@ async function serveOn(
 ): Promise<void> {
   await unlessStopped(migrate ? migrateDatabase(database.url) : checkSchema(database.url, log), stop, 0);
   if (stop.received() !== undefined) return;
-  const service = await startService({
+  const starting = startService({
     databaseUrl: database.url,
     host: config.host,
     port: config.port,
@@ -65,6 +54,8 @@ async function serveOn(
     version,
     log,
   });
+  const service = await unlessStopped(starting, stop, STARTING_PATIENCE_MS);
+  if (service === undefined) return;
   try {
     if (stop.received() === undefined) await announce(service, database);
     const signal = await stop.requested;

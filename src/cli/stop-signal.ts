@@ -6,6 +6,9 @@ export type StopSignal = {
   requested: Promise<NodeJS.Signals>;
 };
 
+/** After the signal, what start-up has begun has so long to be done; container runtimes give 10 s in all. */
+export const STARTING_PATIENCE_MS = 8000;
+
 /** npm and the terminal both send one, and a person may press twice: within this it counts as one. */
 const ECHO_MS = 2000;
 
@@ -26,23 +29,29 @@ export function watchStopSignal(): StopSignal {
   return { received: () => first?.signal, requested: promise };
 }
 
-/** The value, or undefined when the stop signal came, and `patienceMs` passed, before it was there. */
+/**
+ * The value of a step of the start-up, or undefined when the stop signal came before it was there: `patienceMs` later
+ * at the most, the step being left to itself. What it fails with after the signal is no fault: Ctrl-C in a terminal
+ * ends our child processes too.
+ */
 export async function unlessStopped<T>(
-  work: Promise<T>,
+  step: Promise<T>,
   stop: StopSignal,
   patienceMs: number,
 ): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const stopped = stop.requested.then(
+  const outOfPatience = stop.requested.then(
     () =>
       new Promise<undefined>((resolve) => {
-        timer = setTimeout(() => resolve(undefined), patienceMs);
+        timer = setTimeout(resolve, patienceMs, undefined);
       }),
   );
-  // Given up, it may still fail.
-  work.catch(() => {});
+  const done = step.catch((error: unknown) => {
+    if (stop.received() === undefined) throw error;
+    return undefined;
+  });
   try {
-    return await Promise.race([work, stopped]);
+    return await Promise.race([done, outOfPatience]);
   } finally {
     clearTimeout(timer);
   }

@@ -90,7 +90,7 @@ export function startDispatcher(options: {
       isWanted = false;
       const limit = Math.min(CLAIM_LIMIT, MAX_IN_FLIGHT - underWay.size);
       if (limit <= 0) return;
-      const claim = await claimDueDeliveries(sql, { owner, limit, leaseMs: LEASE_MS });
+      const claim = await database.inTime(claimDueDeliveries(sql, { owner, limit, leaseMs: LEASE_MS }));
       if (isStopped) return releaseDeliveries(sql, claim.deliveries);
       for (const delivery of claim.deliveries) {
         const { id } = delivery.endpoint;

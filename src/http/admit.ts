@@ -30,12 +30,9 @@ export async function admit(
 
   const sourceId = c.req.param('sourceId') ?? '';
   const id: Id<'src'> | undefined = isId('src', sourceId) ? sourceId : undefined;
-  let source = id && (await services.ingressSources.find(id));
-  // The secret may just have been rotated, by another process. An unsigned request is not worth the read.
-  if (id !== undefined && source !== undefined && headers.signature !== undefined && !isSigned(source)) {
-    source = await services.ingressSources.refresh(id);
-  }
-  if (!isSigned(source)) {
+  const remembered = id && (await services.ingressSources.find(id));
+  const source = isSigned(remembered) ? remembered : await findRotated();
+  if (source === undefined) {
     throw new MailgressError('unauthorized', 'There is no such source, or the signature does not verify');
   }
   if (!source.isWanted) {
@@ -45,6 +42,13 @@ export async function admit(
     );
   }
   return { source, bytes };
+
+  /** The secret may just have been rotated, by another process. An unsigned request is not worth the read. */
+  async function findRotated(): Promise<IngressSource | undefined> {
+    if (id === undefined || remembered === undefined || headers.signature === undefined) return undefined;
+    const current = await services.ingressSources.refresh(id);
+    return isSigned(current) ? current : undefined;
+  }
 }
 
 /** Stands in for the secret of a source that does not exist, so that the answer takes as long. */

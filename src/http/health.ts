@@ -34,7 +34,7 @@ export function healthRoutes({ database }: Services): OpenAPIHono {
       responses: { 200: answer('Ready', okSchema), ...problems(503) },
     }),
     async (c) => {
-      const schema = await readSchemaState(database.hot);
+      const schema = await database.inTime(readSchemaState(database.hot));
       if (schema.state === 'behind') {
         throw new MailgressError('database_behind', `The database lacks ${schema.missing} migrations`);
       }

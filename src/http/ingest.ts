@@ -114,7 +114,10 @@ async function takeBatch(
   const whole = { ...report, failed: [...report.failed, ...rejected] };
   const isWorthKeeping =
     whole.cursor !== null || whole.gap !== null || whole.missing.length > 0 || whole.failed.length > 0;
-  if (isWorthKeeping && (await recordBatch(services.database, source.id, whole))) services.wakeDispatcher();
+  if (isWorthKeeping) {
+    const { database, wakeDispatcher } = services;
+    if (await database.inTime(recordBatch(database, source.id, whole))) wakeDispatcher();
+  }
   return results;
 }
 

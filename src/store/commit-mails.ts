@@ -35,7 +35,7 @@ export type CommitOutcome =
  */
 export function createMailCommit(
   sql: Sql,
-  options: { notifyChannel?: string; onDeliveries: () => void },
+  options: { notifyChannel?: string; onDeliveries: () => void; deadlineMs?: number },
 ): GroupCommit<MailRow, CommitOutcome> {
   return createGroupCommit<MailRow, CommitOutcome>({
     flush: (rows) => commitMails(sql, rows, options),
@@ -45,7 +45,7 @@ export function createMailCommit(
     gatherMs: 3,
     maxFlushes: 2,
     maxPendingBytes: 128 * 1024 * 1024,
-    deadlineMs: 15_000,
+    deadlineMs: options.deadlineMs ?? 15_000,
   });
 }
 

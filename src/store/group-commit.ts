@@ -1,4 +1,5 @@
 import { MailgressError } from '../core/errors.ts';
+import { withDeadline } from './deadline.ts';
 import { isConflict, isRowRefused, isUnavailable, storeUnavailable } from './unavailable.ts';
 
 export type GroupCommitOptions<Row, Result> = {
@@ -153,19 +154,4 @@ export function createGroupCommit<Row, Result>(
       return new Promise((resolve) => onDrained.push(resolve));
     },
   };
-}
-
-async function withDeadline<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(storeUnavailable(new Error(`no answer in ${deadlineMs} ms`))),
-      deadlineMs,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 
 export type Received = { path: string; headers: IncomingHttpHeaders; body: string };
 
-export type Consumer = {
+export type Consumer = AsyncDisposable & {
   url: string;
   /** All that came, in order. */
   received: Received[];
@@ -31,6 +31,12 @@ export async function startConsumer(
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
 
+  async function close(): Promise<void> {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  }
+
   return {
     url: `http://127.0.0.1:${address.port}/hook`,
     received,
@@ -47,10 +53,7 @@ export async function startConsumer(
         };
         onReceived();
       }),
-    async close() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

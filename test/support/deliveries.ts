@@ -50,7 +50,7 @@ export async function addConsumer(
   service: TestService,
   answer?: Parameters<typeof startConsumer>[0],
   settings: Record<string, unknown> = {},
-): Promise<Consumer & AsyncDisposable & { id: Id<'ep'>; secret: string }> {
+): Promise<Consumer & { id: Id<'ep'>; secret: string }> {
   const consumer = await startConsumer(answer);
   const { body: endpoint } = await service.api('POST', '/v1/endpoints', { url: consumer.url, ...settings });
   return {

@@ -1,0 +1,70 @@
+/*
+ * What the service is held against: the same HTTP, signature, JSON and schema work, and then
+ *   none    nothing: the answer comes at once
+ *   insert  the obvious way: one INSERT a request, with the unique key that finds duplicates
+ * Started with DATABASE_URL and one of these words; tells its port and source by a message.
+ */
+
+import { once } from 'node:events';
+import { createAdaptorServer } from '@hono/node-server';
+import { pino } from 'pino';
+import postgres from 'postgres';
+import { createId, uuidOf } from '../src/core/ids.ts';
+import { createKeyring } from '../src/core/sealed.ts';
+import { createSecret } from '../src/core/signature.ts';
+import { createEgress } from '../src/deliver/egress.ts';
+import { createApp } from '../src/http/app.ts';
+import type { Ingest } from '../src/ingest.ts';
+import { openDatabase } from '../src/store/database.ts';
+import type { IngressSource } from '../src/store/sources.ts';
+
+const [, , kind = 'none'] = process.argv;
+const url = process.env.DATABASE_URL ?? '';
+const sql = postgres(url, { max: 10, onnotice: () => {} });
+const secret = createSecret();
+const source: IngressSource = {
+  id: createId('src'),
+  kind: 'apps-script',
+  mailboxId: createId('mbx'),
+  tenant: 'default',
+  address: 'grace@example.org',
+  isWanted: true,
+  secrets: [secret],
+};
+
+const answerAtOnce: Ingest = async () => ({ status: 'accepted', messageId: createId('msg') });
+const insertOne: Ingest = async (mail, { mailboxId }) => {
+  const messageId = createId('msg');
+  const rows = await sql`
+    INSERT INTO bench_mails (id, mailbox_id, provider_id, labels, raw)
+    VALUES (${uuidOf(messageId)}, ${uuidOf(mailboxId)}, ${mail.providerId}, ${JSON.stringify(mail.labels)},
+            ${Buffer.from(mail.bytes)})
+    ON CONFLICT DO NOTHING RETURNING id`;
+  return { status: rows.length > 0 ? 'accepted' : 'duplicate', messageId };
+};
+
+await sql`
+  CREATE TABLE IF NOT EXISTS bench_mails (
+    id uuid PRIMARY KEY, mailbox_id uuid NOT NULL, provider_id text NOT NULL, labels jsonb NOT NULL, raw bytea NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(), UNIQUE (mailbox_id, provider_id))`;
+
+const app = createApp({
+  database: openDatabase(url),
+  keyring: createKeyring(['a key for the bench, of 32 characters']),
+  ingest: kind === 'insert' ? insertOne : answerAtOnce,
+  ingressSources: { find: async () => source, refresh: async () => source, forget: () => {} },
+  activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
+  egress: createEgress({ allow: [], allowLoopback: true }),
+  wakeDispatcher: () => {},
+  adminToken: 'a token for the bench, of 24 characters',
+  bodyLimitBytes: 50_000_000,
+  publicUrl: () => '',
+  version: '0.0.0',
+  log: pino({ level: 'warn' }),
+});
+const server = createAdaptorServer({ fetch: app.fetch });
+server.listen(0, '127.0.0.1');
+await once(server, 'listening');
+const address = server.address();
+const port = typeof address === 'object' && address !== null ? address.port : 0;
+process.send?.({ port, path: `/v1/ingest/apps-script/${source.id}`, secret });

@@ -1,0 +1,222 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { pino } from 'pino';
+import { z } from 'zod';
+import { type Config, readConfig } from '../config.ts';
+import { endpointSchema, mailboxSchema, sourceSchema } from '../core/resources.ts';
+import { sign, verify } from '../core/signature.ts';
+import { resultsSchema } from '../http/ingest.ts';
+import { readInstance } from '../ops/data-directory.ts';
+import { startService } from '../service.ts';
+import { migrateDatabase } from '../store/migrate.ts';
+import { version } from '../version.ts';
+import { type Client, createClient, readAnswer, request } from './client.ts';
+import { createDemoMails } from './demo-mails.ts';
+import { openConfiguredDatabase } from './open-database.ts';
+import { colour, say } from './print.ts';
+
+/** Takes a dozen mails through: what is answered, what is a duplicate, and each webhook as it comes. */
+export async function demo(config: Config): Promise<void> {
+  const own = (await isRunning(config)) ? undefined : await startOwn(config);
+  try {
+    const client = await createClient(config, own ?? {});
+    say(`${colour('bold', 'Mailgress demo')}  on ${client.url}${own ? ', an instance of its own' : ''}`, '');
+    await run(client);
+    say(
+      '',
+      colour('bold', 'Try next'),
+      ...(own ? ['  npm start                                          run it for real'] : []),
+      '  npm run mailgress -- send examples/hello.eml       a mail of yours',
+      '  npm run mailgress -- endpoint add <your URL>       a webhook of yours',
+      '  npm run mailgress -- tail                          watch events come',
+    );
+  } finally {
+    await own?.stop();
+  }
+}
+
+async function isRunning(config: Config): Promise<boolean> {
+  const instance = await readInstance(config.dataDirectory);
+  const url = config.publicUrl ?? instance?.url;
+  if (url === undefined) return false;
+  return fetch(`${url}/readyz`).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
+
+/** A service on an embedded database in a directory that goes away with it. */
+async function startOwn(config: Config): Promise<{ url: string; token: string; stop(): Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), 'mailgress-demo-'));
+  // As root PostgreSQL runs as a system user, who has to pass.
+  await chmod(directory, 0o711);
+  const demoConfig = { ...readConfig({}), dataDirectory: join(directory, 'data') };
+  say(colour('dim', 'starting PostgreSQL and the service ...'));
+  const database = await openConfiguredDatabase(demoConfig, 'own', () => {});
+  await migrateDatabase(database.url);
+  const service = await startService({
+    databaseUrl: database.url,
+    host: '127.0.0.1',
+    port: 0,
+    publicUrl: undefined,
+    adminToken: database.adminToken,
+    secretKeys: database.secretKeys,
+    egressAllow: [],
+    allowLoopback: true,
+    bodyLimitBytes: config.bodyLimitBytes,
+    dispatch: true,
+    version,
+    log: pino({ level: 'silent' }),
+  });
+  return {
+    url: service.address,
+    token: database.adminToken,
+    async stop() {
+      await service.stop();
+      await database.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function run(client: Client): Promise<void> {
+  const runId = randomBytes(4).toString('hex');
+  const mailbox = mailboxSchema.parse(
+    await client.call('POST', '/v1/mailboxes', { address: `demo-${runId}@mailgress.test` }),
+  );
+  const source = sourceSchema
+    .extend({ secret: z.string(), ingestUrl: z.string() })
+    .parse(await client.call('POST', `/v1/mailboxes/${mailbox.id}/sources`, { kind: 'apps-script' }));
+  const consumer = await startConsumer();
+  const endpoint = endpointSchema
+    .extend({ secret: z.string() })
+    .parse(await client.call('POST', '/v1/endpoints', { url: consumer.url, description: 'demo' }));
+  try {
+    for (const { title, item } of createDemoMails(runId)) {
+      const startedMs = performance.now();
+      const result = await post(client, source, item);
+      const answeredMs = performance.now() - startedMs;
+      const isNew = result.status === 'accepted';
+      const arrival = isNew ? await consumer.waitFor(result.messageId ?? '', endpoint.secret) : undefined;
+      say(
+        `  ${title.padEnd(30)}${paint(result.status)}${`${answeredMs.toFixed(0)} ms`.padStart(7)}  ` +
+          (arrival === undefined
+            ? colour('dim', result.reason ?? `no second webhook for ${result.messageId?.slice(0, 16)}...`)
+            : `webhook ${arrival.isVerified ? 'verified' : 'NOT VERIFIED'} after ${(arrival.atMs - startedMs).toFixed(0)} ms  ${colour('dim', arrival.summary)}`),
+      );
+    }
+  } finally {
+    await client.call('DELETE', `/v1/endpoints/${endpoint.id}`);
+    await client.call('DELETE', `/v1/mailboxes/${mailbox.id}`);
+    await consumer.close();
+  }
+}
+
+function paint(status: 'accepted' | 'duplicate' | 'rejected'): string {
+  const colours = { accepted: 'green', duplicate: 'yellow', rejected: 'red' } as const;
+  return colour(colours[status], status.padEnd(10));
+}
+
+/** By the route and signature that the script uses. */
+async function post(client: Client, source: { id: string; secret: string }, item: unknown) {
+  const body = JSON.stringify({
+    kind: 'messages',
+    script: { version: 'demo', account: 'demo@mailgress.test' },
+    messages: [item],
+  });
+  const id = randomUUID();
+  const timestamp = Math.floor(Date.now() / 1000);
+  const headers = {
+    'content-type': 'application/json',
+    'webhook-id': id,
+    'webhook-timestamp': String(timestamp),
+    'webhook-signature': sign({ id, timestamp, body, secrets: [source.secret] }),
+  };
+  const response = await request(`${client.url}/v1/ingest/apps-script/${source.id}`, {
+    method: 'POST',
+    headers,
+    body,
+  });
+  const { results } = resultsSchema.parse(await readAnswer(response));
+  const [result] = results;
+  if (result === undefined) throw new Error('a batch of one was answered without a result');
+  return result;
+}
+
+const arrivalSchema = z.object({
+  data: z.object({
+    id: z.string(),
+    subject: z.string().nullable(),
+    placement: z.string(),
+    parse: z.string(),
+    attachments: z.array(z.unknown()),
+  }),
+});
+
+type Arrival = { isVerified: boolean; atMs: number; summary: string };
+
+async function startConsumer() {
+  const arrived = new Map<
+    string,
+    { body: Buffer; headers: Record<string, string | undefined>; atMs: number }
+  >();
+  let onArrival = () => {};
+  const server = createServer(async (incoming, response) => {
+    const body = await buffer(incoming);
+    const atMs = performance.now();
+    const header = (name: string) => incoming.headers[name]?.toString();
+    const { data } = arrivalSchema.parse(JSON.parse(body.toString('utf8')));
+    arrived.set(data.id, {
+      body,
+      atMs,
+      headers: {
+        id: header('webhook-id'),
+        timestamp: header('webhook-timestamp'),
+        signature: header('webhook-signature'),
+      },
+    });
+    response.writeHead(204).end();
+    onArrival();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    async waitFor(messageId: string, secret: string): Promise<Arrival> {
+      while (!arrived.has(messageId)) {
+        await new Promise<void>((resolve) => {
+          onArrival = resolve;
+        });
+      }
+      const one = arrived.get(messageId);
+      if (one === undefined) throw new Error('unreachable');
+      const { data } = arrivalSchema.parse(JSON.parse(one.body.toString('utf8')));
+      const { id, timestamp, signature } = one.headers;
+      const files = data.attachments.length > 0 ? `, ${data.attachments.length} attachment` : '';
+      const parse = data.parse === 'ok' ? '' : `, parse: ${data.parse}`;
+      return {
+        isVerified: verify({
+          secrets: [secret],
+          headers: { id, timestamp, signature },
+          body: one.body,
+          now: new Date(),
+        }).ok,
+        atMs: one.atMs,
+        summary: `"${data.subject ?? ''}" in ${data.placement}${files}${parse}`,
+      };
+    },
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
