@@ -52,7 +52,12 @@ const app = createApp({
   database: openDatabase(url),
   keyring: createKeyring(['a key for the bench, of 32 characters']),
   ingest: kind === 'insert' ? insertOne : answerAtOnce,
-  ingressSources: { find: async () => source, refresh: async () => source, forget: () => {} },
+  ingressSources: {
+    find: async () => source,
+    refresh: async () => source,
+    forget: () => {},
+    forgetAll: () => {},
+  },
   activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},

@@ -53,7 +53,10 @@ export const environmentSchema = z.object({
   PORT: integer(0, 65_535).default(8080),
   MAILGRESS_PUBLIC_URL: url(['http:', 'https:']).optional(),
   RENDER_EXTERNAL_URL: url(['http:', 'https:']).optional(),
-  MAILGRESS_ADMIN_TOKEN: z.string().min(24, { error: 'must have at least 24 characters' }).optional(),
+  MAILGRESS_ADMIN_TOKEN: z
+    .string()
+    .regex(/^\S{24,}$/, { error: 'must have at least 24 characters, none of them a space' })
+    .optional(),
   MAILGRESS_SECRET_KEY: list
     .refine((keys) => keys.length > 0 && keys.every((key) => key.length >= 32), {
       error: 'must have at least 32 characters (while rotating: "new,old", each of them)',

@@ -2,6 +2,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { attemptSchema, deliverySchema, deliveryStatusSchema } from '../core/resources.ts';
 import { findDelivery, listDeliveries, retryDelivery } from '../store/deliveries.ts';
+import { idField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -24,15 +25,14 @@ export function deliveryRoutes({ database: { db }, wakeDispatcher }: Services): 
       request: {
         query: z.object({
           ...pageQuery,
-          endpoint: z.string().optional(),
+          endpoint: idField('ep').optional(),
           status: deliveryStatusSchema.optional(),
         }),
       },
       responses: { 200: answer('A page', pageSchema(deliverySchema)), ...problems(400, 401) },
     }),
     async (c) => {
-      const { endpoint, status, ...query } = c.req.valid('query');
-      const endpointId = endpoint === undefined ? undefined : pathId('ep', 'endpoint', endpoint);
+      const { endpoint: endpointId, status, ...query } = c.req.valid('query');
       const page = await listDeliveries(db, { ...parsePage('dlv', query), endpointId, status });
       return c.json(printPage(page), 200);
     },

@@ -12,15 +12,20 @@ import {
   queueTestEvent,
   rotateEndpointSecret,
 } from '../store/endpoints.ts';
+import { tenantField, textField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
 const settingsSchema = z.strictObject({
-  url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).max(2000),
-  tenant: z.string().max(64).nullable().default(null).describe('Null: events of all tenants'),
-  description: z.string().max(1000).default(''),
+  // Of any scheme: what may not be called is for the egress guard to say.
+  url: z
+    .url({ error: 'must be an absolute URL' })
+    .max(2000)
+    .regex(/^\P{Cc}*$/u, { error: 'must not hold control characters' }),
+  tenant: tenantField.nullable().default(null).describe('Null: events of all tenants'),
+  description: textField(1000).default(''),
   types: z.array(eventTypeSchema).min(1).default(['message.received']),
   maxInFlight: z.int().min(1).max(256).default(16).describe('Webhooks under way to it at a time'),
 });

@@ -8,6 +8,7 @@ import {
   listMailboxes,
   updateMailbox,
 } from '../store/mailboxes.ts';
+import { tenantField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -17,7 +18,6 @@ const address = z
   .string()
   .max(320)
   .regex(/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u, { error: 'must be a mail address' });
-const tenant = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 _ . -' });
 const params = z.object({ id: z.string() });
 const tags = ['mailboxes'];
 
@@ -32,7 +32,7 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
       path: '/v1/mailboxes',
       tags,
       summary: 'Watch an address',
-      request: { body: jsonBody(z.strictObject({ tenant: tenant.default('default'), address })) },
+      request: { body: jsonBody(z.strictObject({ tenant: tenantField.default('default'), address })) },
       responses: { 201: answer('The mailbox', mailboxSchema), ...problems(400, 401, 409) },
     }),
     async (c) => c.json(await createMailbox(db, c.req.valid('json')), 201),

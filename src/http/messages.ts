@@ -4,7 +4,9 @@ import { findAttachmentContent } from '../core/attachment-content.ts';
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import { messageSchema, messageSummarySchema, placementSchema } from '../core/message.ts';
+import { cutToLength } from '../core/text.ts';
 import { findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
+import { idField, textField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -36,16 +38,15 @@ export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
       request: {
         query: z.object({
           ...pageQuery,
-          mailbox: z.string().optional(),
+          mailbox: idField('mbx').optional(),
           placement: placementSchema.optional(),
-          from: z.string().max(320).optional().describe('The whole address, in any case'),
+          from: textField(320).optional().describe('The whole address, in any case'),
         }),
       },
       responses: { 200: answer('A page', pageSchema(messageSummarySchema)), ...problems(400, 401) },
     }),
     async (c) => {
-      const { mailbox, placement, from, ...query } = c.req.valid('query');
-      const mailboxId = mailbox === undefined ? undefined : pathId('mbx', 'mailbox', mailbox);
+      const { mailbox: mailboxId, placement, from, ...query } = c.req.valid('query');
       const page = await listMessages(db, { ...parsePage('msg', query), mailboxId, placement, from });
       return c.json(printPage(page), 200);
     },
@@ -106,9 +107,13 @@ export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
     async (c) => {
       const { id, n } = c.req.valid('param');
       const index = /^\d{1,4}$/.test(n) ? Number(n) : -1;
-      const found = await findAttachmentContent(await rawOf(idOf(id)), index);
+      const message = await findMessage(db, idOf(id));
+      if (message === undefined) throw notFound(`message ${id}`);
+      // The headers of a truncated mail alone can make an (empty) attachment: what the message has, counts.
+      const isThere = message.attachments[index] !== undefined;
+      const found = isThere ? await findAttachmentContent(await rawOf(idOf(id)), index) : undefined;
       if (found === undefined) throw notFound(`attachment ${n.slice(0, 20)} of message ${id}`);
-      const filename = found.attachment.filename ?? `attachment-${index}`;
+      const filename = cutToLength(found.attachment.filename || `attachment-${index}`, MAX_FILENAME_LENGTH);
       return c.body(new Uint8Array(found.content), 200, {
         ...STRANGERS_BYTES,
         'content-type': 'application/octet-stream',
@@ -119,6 +124,9 @@ export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
 
   return router;
 }
+
+/** A header of more than 16 KiB is refused by Node's clients, undici's and others; file systems take 255 bytes. */
+const MAX_FILENAME_LENGTH = 255;
 
 /** RFC 8187 3.2.1: what encodeURIComponent leaves alone and the grammar does not allow. */
 function encodeRfc8187(text: string): string {

@@ -63,9 +63,11 @@ export function problemResponse(c: Context, error: MailgressError): Response {
   return c.body(JSON.stringify(body), status, headers);
 }
 
-/** What hono's own validators throw: bad JSON in a body, mostly. */
+/** What hono's own validators throw: 415, and 400 for bad JSON. */
 function fromHttpException(error: HTTPException): MailgressError {
-  if (error.status === 413) return new MailgressError('body_too_large', 'The body is too large');
+  if (error.status === 415) {
+    return new MailgressError('invalid_json', 'The body must be sent with `content-type: application/json`');
+  }
   if (error.status < 500) return new MailgressError('invalid_json', 'The body is not JSON');
   return new MailgressError('internal', 'Something went wrong here', { cause: error });
 }

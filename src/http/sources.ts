@@ -9,6 +9,7 @@ import {
   rotateSourceSecret,
   setSourceWanted,
 } from '../store/sources.ts';
+import { idField, tenantField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -60,16 +61,15 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
       request: {
         query: z.object({
           ...pageQuery,
-          mailbox: z.string().optional(),
-          tenant: z.string().optional(),
+          mailbox: idField('mbx').optional(),
+          tenant: tenantField.optional(),
           state: sourceStateSchema.optional(),
         }),
       },
       responses: { 200: answer('A page', pageSchema(sourceSchema)), ...problems(400, 401) },
     }),
     async (c) => {
-      const { mailbox, tenant, state, ...query } = c.req.valid('query');
-      const mailboxId = mailbox === undefined ? undefined : pathId('mbx', 'mailbox', mailbox);
+      const { mailbox: mailboxId, tenant, state, ...query } = c.req.valid('query');
       const page = await listSources(db, { ...parsePage('src', query), mailboxId, tenant, state });
       return c.json(printPage(page), 200);
     },

@@ -46,6 +46,8 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
       backoff: (retries: number) => Math.min(MAX_BACKOFF_S, 0.05 * 2 ** retries),
       connection: { application_name: 'mailgress' },
       onnotice: () => {},
+      // Its timer would outlive a client that is thrown away.
+      ...(onOver && { max_lifetime: null }),
       ...socket,
     });
   };

@@ -225,7 +225,7 @@ describe('a body is refused', () => {
       const { method, path } = operation;
       const headers = { 'content-type': 'application/x-www-form-urlencoded' };
       const response = await call(method, filled(path), { headers, ...bodyOf(operation) });
-      const problem = await expectProblem(response, 400, 'bad_request');
+      const problem = await expectProblem(response, 400, 'invalid_json');
       assert.match(problem.detail, /application\/json/);
     }
   });

@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import { type Id, type IdPrefix, isId } from '../core/ids.ts';
+
+/** The name of a tenant. */
+export const tenantField = z
+  .string()
+  .regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 _ . -' });
+
+/** Text without U+0000, which PostgreSQL's text refuses. */
+export function textField(maxLength: number) {
+  return z
+    .string()
+    .max(maxLength)
+    .refine((text) => !text.includes('\0'), { error: 'must not hold U+0000' });
+}
+
+/** The id in a filter of a list. One that can be none is a fault of the request; one of nothing just finds nothing. */
+export function idField<P extends IdPrefix>(prefix: P) {
+  return z.string().transform((text, context): Id<P> => {
+    if (isId(prefix, text)) return text;
+    context.addIssue({ code: 'custom', message: `must be an id, ${prefix}_ and 32 hex digits` });
+    return z.NEVER;
+  });
+}
