@@ -17,3 +17,27 @@ ALTER TABLE raw_mails ALTER COLUMN bytes SET STORAGE EXTERNAL;
 ALTER TABLE deliveries SET (fillfactor = 75);
 --> statement-breakpoint
 ALTER TABLE sources SET (fillfactor = 70);
+--> statement-breakpoint
+-- Deletes a mailbox and all that came through it, and says whether there was one. A function, so that each of its
+-- statements sees what the ones before it waited for: the first waits for flushes that hold the mailbox's row, the
+-- others then see what those stored.
+CREATE FUNCTION mailgress_delete_mailbox(doomed uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  event_ids uuid[];
+BEGIN
+  DELETE FROM mailboxes WHERE id = doomed;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  -- A message's event has its id; other events of a mailbox carry data.
+  event_ids := ARRAY(SELECT id FROM messages WHERE mailbox_id = doomed)
+            || ARRAY(SELECT id FROM events WHERE mailbox_id = doomed AND data IS NOT NULL);
+  DELETE FROM attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id = ANY (event_ids));
+  DELETE FROM deliveries WHERE event_id = ANY (event_ids);
+  DELETE FROM events WHERE id = ANY (event_ids);
+  DELETE FROM raw_mails WHERE message_id = ANY (event_ids);
+  DELETE FROM messages WHERE mailbox_id = doomed;
+  DELETE FROM dedupe_ledger WHERE mailbox_id = doomed;
+  RETURN true;
+END
+$$;

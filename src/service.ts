@@ -59,7 +59,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 
   try {
-    const resealed = await resealSecrets(database.db, keyring);
+    const resealed = await resealSecrets(database.sql, keyring);
     if (resealed > 0) log.info({ resealed }, 'secrets sealed again with the new key');
 
     const poster = createPoster({
@@ -96,7 +96,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       database,
       keyring,
       ingest: createIngest((row) => commit.submit(row)),
-      ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.db, keyring, id))),
+      ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.sql, keyring, id))),
       activity,
       egress,
       wakeDispatcher,

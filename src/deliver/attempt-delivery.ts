@@ -81,7 +81,7 @@ async function post(
         id: delivery.eventId,
         timestamp,
         body,
-        secrets: openSecrets(keyring, delivery.endpoint, startedAt),
+        secrets: openSecrets(keyring, delivery.endpoint.id, delivery.endpoint, startedAt),
       }),
     },
     body,

@@ -118,7 +118,7 @@ export function startDispatcher(options: {
     try {
       await keep(record);
       if (outcome.kind === 'gone') {
-        await disableEndpoint(database, delivery.endpoint.id, 'it answered 410 Gone');
+        await disableEndpoint(sql, delivery.endpoint.id, 'it answered 410 Gone');
         // The other endpoints are told of it.
         wake();
       }

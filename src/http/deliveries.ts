@@ -12,7 +12,7 @@ const deliveryWithAttemptsSchema = deliverySchema.extend({ attempts: z.array(att
 const params = z.object({ id: z.string() });
 const tags = ['deliveries'];
 
-export function deliveryRoutes({ database: { db }, wakeDispatcher }: Services): OpenAPIHono {
+export function deliveryRoutes({ database: { sql }, wakeDispatcher }: Services): OpenAPIHono {
   const router = createRouter();
   const idOf = (text: string) => pathId('dlv', 'delivery', text);
 
@@ -33,7 +33,7 @@ export function deliveryRoutes({ database: { db }, wakeDispatcher }: Services): 
     }),
     async (c) => {
       const { endpoint: endpointId, status, ...query } = c.req.valid('query');
-      const page = await listDeliveries(db, { ...parsePage('dlv', query), endpointId, status });
+      const page = await listDeliveries(sql, { ...parsePage('dlv', query), endpointId, status });
       return c.json(printPage(page), 200);
     },
   );
@@ -49,7 +49,7 @@ export function deliveryRoutes({ database: { db }, wakeDispatcher }: Services): 
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const delivery = await findDelivery(db, idOf(id));
+      const delivery = await findDelivery(sql, idOf(id));
       if (delivery === undefined) throw notFound(`delivery ${id}`);
       return c.json(delivery, 200);
     },
@@ -66,7 +66,7 @@ export function deliveryRoutes({ database: { db }, wakeDispatcher }: Services): 
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const delivery = (await retryDelivery(db, idOf(id))) ? await findDelivery(db, idOf(id)) : undefined;
+      const delivery = (await retryDelivery(sql, idOf(id))) ? await findDelivery(sql, idOf(id)) : undefined;
       if (delivery === undefined) throw notFound(`delivery ${id}`);
       wakeDispatcher();
       return c.json(delivery, 202);

@@ -12,7 +12,7 @@ import {
   queueTestEvent,
   rotateEndpointSecret,
 } from '../store/endpoints.ts';
-import { tenantField, textField } from './fields.ts';
+import { isWithoutControls, tenantField, textField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -23,7 +23,7 @@ const settingsSchema = z.strictObject({
   url: z
     .url({ error: 'must be an absolute URL' })
     .max(2000)
-    .regex(/^\P{Cc}*$/u, { error: 'must not hold control characters' }),
+    .refine(isWithoutControls, { error: 'must not hold control characters' }),
   tenant: tenantField.nullable().default(null).describe('Null: events of all tenants'),
   description: textField(1000).default(''),
   types: z.array(eventTypeSchema).min(1).default(['message.received']),
@@ -41,7 +41,7 @@ const tags = ['endpoints'];
 export function endpointRoutes(services: Services): OpenAPIHono {
   const { database, keyring, egress, wakeDispatcher } = services;
   const router = createRouter();
-  const { db } = database;
+  const { sql } = database;
   const idOf = (text: string) => pathId('ep', 'endpoint', text);
 
   router.openapi(
@@ -61,7 +61,7 @@ export function endpointRoutes(services: Services): OpenAPIHono {
           faults: [{ path: 'url', message: checked.reason }],
         });
       }
-      const { endpoint, secret } = await createEndpoint(db, keyring, settings);
+      const { endpoint, secret } = await createEndpoint(sql, keyring, settings);
       return c.json({ ...endpoint, secret }, 201);
     },
   );
@@ -75,7 +75,7 @@ export function endpointRoutes(services: Services): OpenAPIHono {
       request: { query: z.object(pageQuery) },
       responses: { 200: answer('A page', pageSchema(endpointSchema)), ...problems(400, 401) },
     }),
-    async (c) => c.json(printPage(await listEndpoints(db, parsePage('ep', c.req.valid('query')))), 200),
+    async (c) => c.json(printPage(await listEndpoints(sql, parsePage('ep', c.req.valid('query')))), 200),
   );
 
   router.openapi(
@@ -89,7 +89,7 @@ export function endpointRoutes(services: Services): OpenAPIHono {
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const endpoint = await findEndpoint(db, idOf(id));
+      const endpoint = await findEndpoint(sql, idOf(id));
       if (endpoint === undefined) throw notFound(`endpoint ${id}`);
       return c.json(endpoint, 200);
     },
@@ -106,7 +106,7 @@ export function endpointRoutes(services: Services): OpenAPIHono {
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      if (!(await deleteEndpoint(database, idOf(id)))) throw notFound(`endpoint ${id}`);
+      if (!(await deleteEndpoint(sql, idOf(id)))) throw notFound(`endpoint ${id}`);
       return c.body(null, 204);
     },
   );
@@ -122,17 +122,17 @@ export function endpointRoutes(services: Services): OpenAPIHono {
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const rotated = await rotateEndpointSecret(db, keyring, idOf(id));
+      const rotated = await rotateEndpointSecret(sql, keyring, idOf(id));
       if (rotated === undefined) throw notFound(`endpoint ${id}`);
       return c.json({ ...rotated.endpoint, secret: rotated.secret }, 200);
     },
   );
 
   for (const [verb, change, summary] of [
-    ['enable', (id: string) => enableEndpoint(db, idOf(id)), 'Send again, first what is pending'],
+    ['enable', (id: string) => enableEndpoint(sql, idOf(id)), 'Send again, first what is pending'],
     [
       'disable',
-      (id: string) => disableEndpoint(database, idOf(id), 'disabled by request'),
+      (id: string) => disableEndpoint(sql, idOf(id), 'disabled by request'),
       'Stop sending, and keep what is pending',
     ],
   ] as const) {
@@ -172,7 +172,7 @@ export function endpointRoutes(services: Services): OpenAPIHono {
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const queued = await queueTestEvent(database, idOf(id));
+      const queued = await queueTestEvent(sql, idOf(id));
       if (queued === undefined) throw notFound(`endpoint ${id}`);
       wakeDispatcher();
       return c.json(queued, 202);

@@ -6,6 +6,9 @@ export const tenantField = z
   .string()
   .regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 _ . -' });
 
+/** For `refine`, since a pattern for it needs a flag, and a flag has no place in JSON Schema. */
+export const isWithoutControls = (text: string) => !/\p{Cc}/u.test(text);
+
 /** Text without U+0000, which PostgreSQL's text refuses. */
 export function textField(maxLength: number) {
   return z

@@ -116,7 +116,7 @@ async function takeBatch(
     whole.cursor !== null || whole.gap !== null || whole.missing.length > 0 || whole.failed.length > 0;
   if (isWorthKeeping) {
     const { database, wakeDispatcher } = services;
-    if (await database.inTime(recordBatch(database, source.id, whole))) wakeDispatcher();
+    if (await database.inTime(recordBatch(database.sql, source.id, whole))) wakeDispatcher();
   }
   return results;
 }

@@ -8,7 +8,7 @@ import {
   listMailboxes,
   updateMailbox,
 } from '../store/mailboxes.ts';
-import { tenantField } from './fields.ts';
+import { isWithoutControls, tenantField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -17,13 +17,14 @@ import type { Services } from './services.ts';
 const address = z
   .string()
   .max(320)
-  .regex(/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u, { error: 'must be a mail address' });
+  .regex(/^[^\s@]+@[^\s@]+$/, { error: 'must be a mail address', abort: true })
+  .refine(isWithoutControls, { error: 'must be a mail address' });
 const params = z.object({ id: z.string() });
 const tags = ['mailboxes'];
 
 export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHono {
   const router = createRouter();
-  const { db } = database;
+  const { sql } = database;
   const idOf = (text: string) => pathId('mbx', 'mailbox', text);
 
   router.openapi(
@@ -35,7 +36,7 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
       request: { body: jsonBody(z.strictObject({ tenant: tenantField.default('default'), address })) },
       responses: { 201: answer('The mailbox', mailboxSchema), ...problems(400, 401, 409) },
     }),
-    async (c) => c.json(await createMailbox(db, c.req.valid('json')), 201),
+    async (c) => c.json(await createMailbox(sql, c.req.valid('json')), 201),
   );
 
   router.openapi(
@@ -47,7 +48,7 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
       request: { query: z.object(pageQuery) },
       responses: { 200: answer('A page', pageSchema(mailboxSchema)), ...problems(400, 401) },
     }),
-    async (c) => c.json(printPage(await listMailboxes(db, parsePage('mbx', c.req.valid('query')))), 200),
+    async (c) => c.json(printPage(await listMailboxes(sql, parsePage('mbx', c.req.valid('query')))), 200),
   );
 
   router.openapi(
@@ -61,7 +62,7 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const mailbox = await findMailbox(db, idOf(id));
+      const mailbox = await findMailbox(sql, idOf(id));
       if (mailbox === undefined) throw notFound(`mailbox ${id}`);
       return c.json(mailbox, 200);
     },
@@ -78,7 +79,7 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const mailbox = await updateMailbox(db, idOf(id), c.req.valid('json'));
+      const mailbox = await updateMailbox(sql, idOf(id), c.req.valid('json'));
       if (mailbox === undefined) throw notFound(`mailbox ${id}`);
       return c.json(mailbox, 200);
     },
@@ -95,7 +96,7 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      if (!(await deleteMailbox(database, idOf(id)))) throw notFound(`mailbox ${id}`);
+      if (!(await deleteMailbox(sql, idOf(id)))) throw notFound(`mailbox ${id}`);
       ingressSources.forgetAll();
       return c.body(null, 204);
     },

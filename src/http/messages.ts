@@ -18,14 +18,14 @@ const tags = ['messages'];
 /** Mail is a stranger's: a browser may neither guess its type nor show it as a page of ours (RFC 6266, Fetch). */
 const STRANGERS_BYTES = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
 
-export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
+export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
   const router = createRouter();
   const idOf = (text: string) => pathId('msg', 'message', text);
 
   async function rawOf(id: Id<'msg'>): Promise<Uint8Array> {
-    const bytes = await findRawMail(db, id);
+    const bytes = await findRawMail(sql, id);
     if (bytes !== undefined) return bytes;
-    if (!(await hasMessage(db, id))) throw notFound(`message ${id}`);
+    if (!(await hasMessage(sql, id))) throw notFound(`message ${id}`);
     throw new MailgressError('raw_expired', `The raw mail of message ${id} is no longer kept`);
   }
 
@@ -47,7 +47,7 @@ export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
     }),
     async (c) => {
       const { mailbox: mailboxId, placement, from, ...query } = c.req.valid('query');
-      const page = await listMessages(db, { ...parsePage('msg', query), mailboxId, placement, from });
+      const page = await listMessages(sql, { ...parsePage('msg', query), mailboxId, placement, from });
       return c.json(printPage(page), 200);
     },
   );
@@ -63,7 +63,7 @@ export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const message = await findMessage(db, idOf(id));
+      const message = await findMessage(sql, idOf(id));
       if (message === undefined) throw notFound(`message ${id}`);
       return c.json(message, 200);
     },
@@ -107,7 +107,7 @@ export function messageRoutes({ database: { db } }: Services): OpenAPIHono {
     async (c) => {
       const { id, n } = c.req.valid('param');
       const index = /^\d{1,4}$/.test(n) ? Number(n) : -1;
-      const message = await findMessage(db, idOf(id));
+      const message = await findMessage(sql, idOf(id));
       if (message === undefined) throw notFound(`message ${id}`);
       // The headers of a truncated mail alone can make an (empty) attachment: what the message has, counts.
       const isThere = message.attachments[index] !== undefined;

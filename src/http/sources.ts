@@ -26,7 +26,7 @@ const tags = ['sources'];
 
 export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: Services): OpenAPIHono {
   const router = createRouter();
-  const { db } = database;
+  const { sql } = database;
   const idOf = (text: string) => pathId('src', 'source', text);
   const withSecret = ({ source, secret }: { source: Source; secret: string }) => ({
     ...source,
@@ -46,7 +46,7 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
     async (c) => {
       const { id } = c.req.valid('param');
       const mailboxId = pathId('mbx', 'mailbox', id);
-      const created = await createSource(db, keyring, { mailboxId, ...c.req.valid('json') });
+      const created = await createSource(sql, keyring, { mailboxId, ...c.req.valid('json') });
       if (created === undefined) throw notFound(`mailbox ${id}`);
       return c.json(withSecret(created), 201);
     },
@@ -70,7 +70,7 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
     }),
     async (c) => {
       const { mailbox: mailboxId, tenant, state, ...query } = c.req.valid('query');
-      const page = await listSources(db, { ...parsePage('src', query), mailboxId, tenant, state });
+      const page = await listSources(sql, { ...parsePage('src', query), mailboxId, tenant, state });
       return c.json(printPage(page), 200);
     },
   );
@@ -86,7 +86,7 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const source = await findSource(db, idOf(id));
+      const source = await findSource(sql, idOf(id));
       if (source === undefined) throw notFound(`source ${id}`);
       return c.json(source, 200);
     },
@@ -103,7 +103,7 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      if (!(await deleteSource(db, idOf(id)))) throw notFound(`source ${id}`);
+      if (!(await deleteSource(sql, idOf(id)))) throw notFound(`source ${id}`);
       ingressSources.forget(idOf(id));
       return c.body(null, 204);
     },
@@ -124,7 +124,7 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
       }),
       async (c) => {
         const { id } = c.req.valid('param');
-        const source = await setSourceWanted(db, idOf(id), isWanted);
+        const source = await setSourceWanted(sql, idOf(id), isWanted);
         if (source === undefined) throw notFound(`source ${id}`);
         ingressSources.forget(idOf(id));
         return c.json(source, 200);
@@ -143,7 +143,7 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const rotated = await rotateSourceSecret(db, keyring, idOf(id));
+      const rotated = await rotateSourceSecret(sql, keyring, idOf(id));
       if (rotated === undefined) throw notFound(`source ${id}`);
       ingressSources.forget(idOf(id));
       return c.json(withSecret(rotated), 200);

@@ -1,9 +1,6 @@
-import { eq, sql } from 'drizzle-orm';
-import { createId, type Id } from '../core/ids.ts';
+import type { Sql } from 'postgres';
+import { createId, type Id, uuidOf } from '../core/ids.ts';
 import type { Gap } from '../core/resources.ts';
-import type { Database, Transaction } from './database.ts';
-import { appendEvent } from './events.ts';
-import { gaps, mailboxes, sources, stubs } from './schema.ts';
 
 /** What a pushed batch tells beside its mails. */
 export type BatchReport = {
@@ -18,46 +15,91 @@ export type BatchReport = {
 export const EMPTY_REPORT: BatchReport = { cursor: null, missing: [], failed: [], gap: null };
 
 /**
- * Keeps the report, in one transaction: stubs for what is not stored, a row for each gap, then the cursor. Call it
+ * Keeps the report, all or nothing: stubs for what is not stored, a row and an event for a gap, and the cursor. Call it
  * once every mail of the batch is durable, since the cursor says so. Safe to repeat.
  *
- * @returns whether events were appended, so that the dispatcher should look.
+ * @returns whether an event was appended, so that the dispatcher should look.
  */
-export function recordBatch(database: Database, sourceId: Id<'src'>, report: BatchReport): Promise<boolean> {
-  return database.transaction(async (tx) => {
-    const [row] = await tx
-      .select({ cursor: sources.cursor, tenant: mailboxes.tenant, mailboxId: mailboxes.id })
-      .from(sources)
-      .innerJoin(mailboxes, eq(mailboxes.id, sources.mailboxId))
-      .where(eq(sources.id, sourceId))
-      // Batches of one source queue here, so that the cursor each compares with is the one it replaces.
-      .for('update', { of: sources });
-    if (row === undefined) return false;
-
-    await keepStubs(tx, sourceId, report);
-    const opened = gapsOf(report, row.cursor);
-    for (const gap of opened) {
-      const kept = await keepGap(tx, sourceId, gap);
-      if (kept !== undefined) {
-        const type = kept.recoveredAt === null ? 'gap.opened' : 'gap.recovered';
-        await appendEvent(tx, { type, tenant: row.tenant, mailboxId: row.mailboxId, data: { gap: kept } });
-      }
-    }
-    const cursor = greaterCursor(row.cursor, report.cursor?.to ?? null);
-    if (cursor !== row.cursor) await tx.update(sources).set({ cursor }).where(eq(sources.id, sourceId));
-    return opened.length > 0;
-  });
+export async function recordBatch(sql: Sql, sourceId: Id<'src'>, report: BatchReport): Promise<boolean> {
+  for (;;) {
+    const [source] = await sql<SourceRow[]>`
+      SELECT cursor, tenant, mailbox_id AS "mailboxId"
+      FROM sources JOIN mailboxes ON mailboxes.id = mailbox_id WHERE sources.id = ${uuidOf(sourceId)}`;
+    if (source === undefined) return false;
+    const written = await writeReport(sql, sourceId, source, report);
+    // Another batch of the source moved the cursor in between: what this one means has to be seen anew.
+    if (written.moved > 0) return written.logged > 0;
+  }
 }
 
-type NewGap = { reason: string; from: string | null; to: string | null; recoveredBy: string | null };
+type SourceRow = { cursor: string | null; tenant: string; mailboxId: string };
 
-function gapsOf(report: BatchReport, acknowledged: string | null): NewGap[] {
+async function writeReport(
+  sql: Sql,
+  sourceId: Id<'src'>,
+  { cursor, tenant, mailboxId }: SourceRow,
+  report: BatchReport,
+): Promise<{ moved: number; logged: number }> {
+  const stubs = stubsOf(report);
+  const gap = gapOf(sourceId, report, cursor);
+  const [written] = await sql<[{ moved: number; logged: number }]>`
+    WITH moved AS (
+      UPDATE sources SET cursor = ${greaterCursor(cursor, report.cursor?.to ?? null)}::text
+      WHERE id = ${uuidOf(sourceId)} AND cursor IS NOT DISTINCT FROM ${cursor}::text
+      RETURNING id
+    ), stubbed AS (
+      INSERT INTO stubs (id, source_id, provider_id, status, error, attempts)
+      SELECT stub.id, moved.id, provider_id, status, error, attempts
+      FROM moved, unnest(
+        ${stubs.map(() => uuidOf(createId('stb')))}::uuid[],
+        ${stubs.map(({ id }) => id)}::text[],
+        ${stubs.map(({ status }) => status)}::text[],
+        ${stubs.map(({ error }) => error)}::text[],
+        ${stubs.map(({ attempts }) => attempts)}::int[]
+      ) AS stub (id, provider_id, status, error, attempts)
+      ON CONFLICT (source_id, provider_id) DO UPDATE SET
+        status = excluded.status, error = excluded.error, updated_at = now(),
+        attempts = greatest(stubs.attempts, excluded.attempts)
+    ), gapped AS (
+      INSERT INTO gaps (id, source_id, reason, from_cursor, to_cursor, recovered_by, opened_at, recovered_at)
+      SELECT ${gap === undefined ? null : gap.id.slice('gap_'.length)}::uuid, moved.id, ${gap?.reason ?? ''}::text,
+             ${gap?.from ?? null}::text, ${gap?.to ?? null}::text, ${gap?.recoveredBy ?? null}::text,
+             ${gap?.openedAt ?? null}::timestamptz, ${gap?.recoveredAt ?? null}::timestamptz
+      FROM moved WHERE ${gap !== undefined}::boolean
+      -- A batch may come twice; its gap is one.
+      ON CONFLICT DO NOTHING
+      RETURNING id
+    ), logged AS (
+      INSERT INTO events (id, type, tenant, mailbox_id, data)
+      SELECT ${uuidOf(createId('evt'))}::uuid, ${gap?.recoveredAt ? 'gap.recovered' : 'gap.opened'}::text,
+             ${tenant}::text, ${mailboxId}::uuid, ${JSON.stringify({ gap })}::text::json
+      FROM gapped
+      RETURNING id, type, tenant
+    ), told AS (
+      INSERT INTO deliveries (id, endpoint_id, event_id)
+      SELECT mailgress_uuidv7(), endpoints.id, logged.id
+      FROM logged JOIN endpoints
+        ON endpoints.is_enabled AND (endpoints.tenant IS NULL OR endpoints.tenant = logged.tenant)
+       AND logged.type = ANY (endpoints.types)
+    )
+    SELECT (SELECT count(*)::int FROM moved) AS moved, (SELECT count(*)::int FROM logged) AS logged`;
+  return written;
+}
+
+/** The gap that a batch tells of, or shows by beginning behind what was acknowledged. */
+function gapOf(sourceId: Id<'src'>, report: BatchReport, acknowledged: string | null): Gap | undefined {
   const { cursor, gap } = report;
-  // A gap that the script tells of explains a jump of the cursor.
-  if (gap !== null) return [{ ...gap, to: cursor?.to ?? null }];
+  const now = new Date().toISOString();
+  const base = { id: createId('gap'), sourceId, openedAt: now };
+  if (gap !== null) {
+    // Told of with its recovery it is closed: the mails of the recovery came with or before this batch.
+    return { ...base, ...gap, to: cursor?.to ?? null, recoveredAt: gap.recoveredBy === null ? null : now };
+  }
   // History ids are unsigned 64-bit and may grow past that: compared as BigInt, never as numbers.
-  if (acknowledged === null || cursor === null || BigInt(cursor.from) <= BigInt(acknowledged)) return [];
-  return [{ reason: 'cursor_jump', from: acknowledged, to: cursor.from, recoveredBy: null }];
+  if (acknowledged === null || cursor === null || BigInt(cursor.from) <= BigInt(acknowledged))
+    return undefined;
+  const jump = { reason: 'cursor_jump', from: acknowledged, to: cursor.from };
+  return { ...base, ...jump, recoveredBy: null, recoveredAt: null };
 }
 
 function greaterCursor(a: string | null, b: string | null): string | null {
@@ -65,61 +107,12 @@ function greaterCursor(a: string | null, b: string | null): string | null {
   return BigInt(b) > BigInt(a) ? b : a;
 }
 
-async function keepStubs(tx: Transaction, sourceId: Id<'src'>, report: BatchReport): Promise<void> {
-  // The last word on an id wins; one INSERT may not touch a row twice.
-  const byId = new Map<string, { status: 'missing' | 'failed'; error: string | null; attempts: number }>();
-  for (const id of report.missing) byId.set(id, { status: 'missing', error: null, attempts: 0 });
-  for (const { id, error, attempts } of report.failed) byId.set(id, { status: 'failed', error, attempts });
-  const rows = [...byId].sort(([a], [b]) => (a < b ? -1 : 1));
-  const chunkRows = 1000;
-  for (let at = 0; at < rows.length; at += chunkRows) {
-    await tx
-      .insert(stubs)
-      .values(
-        rows
-          .slice(at, at + chunkRows)
-          .map(([providerId, stub]) => ({ id: createId('stb'), sourceId, providerId, ...stub })),
-      )
-      .onConflictDoUpdate({
-        target: [stubs.sourceId, stubs.providerId],
-        set: {
-          status: sql`excluded.status`,
-          error: sql`excluded.error`,
-          attempts: sql`greatest(${stubs.attempts}, excluded.attempts)`,
-          updatedAt: sql`now()`,
-        },
-      });
-  }
-}
+type Stub = { id: string; status: 'missing' | 'failed'; error: string | null; attempts: number };
 
-/** @returns undefined when the same gap is there already: a batch may come twice. */
-async function keepGap(tx: Transaction, sourceId: Id<'src'>, gap: NewGap): Promise<Gap | undefined> {
-  const [row] = await tx
-    .insert(gaps)
-    .values({
-      id: createId('gap'),
-      sourceId,
-      reason: gap.reason,
-      fromCursor: gap.from,
-      toCursor: gap.to,
-      recoveredBy: gap.recoveredBy,
-      // A gap told of with its recovery is closed: the mails of the recovery came with or before this batch.
-      recoveredAt: gap.recoveredBy === null ? null : sql`now()`,
-    })
-    .onConflictDoNothing()
-    .returning();
-  return row && toGap(row);
-}
-
-function toGap(row: typeof gaps.$inferSelect): Gap {
-  return {
-    id: row.id,
-    sourceId: row.sourceId,
-    reason: row.reason,
-    from: row.fromCursor,
-    to: row.toCursor,
-    recoveredBy: row.recoveredBy,
-    openedAt: row.openedAt.toISOString(),
-    recoveredAt: row.recoveredAt?.toISOString() ?? null,
-  };
+/** One stub an id, the last word on it: an INSERT may not touch a row twice. Sorted, as all who insert them do. */
+function stubsOf(report: BatchReport): Stub[] {
+  const byId = new Map<string, Stub>();
+  for (const id of report.missing) byId.set(id, { id, status: 'missing', error: null, attempts: 0 });
+  for (const failed of report.failed) byId.set(failed.id, { ...failed, status: 'failed' });
+  return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -1,23 +1,19 @@
-import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import postgres, { type Sql } from 'postgres';
 import { withDeadline } from './deadline.ts';
-import * as schema from './schema.ts';
 import { createSockets, type Where } from './sockets.ts';
-import { createTransactions, type Transaction } from './transactions.ts';
-
-export type Drizzle = PostgresJsDatabase<typeof schema>;
-export type { Transaction } from './transactions.ts';
 
 /**
- * The pools of one process on one PostgreSQL. Three, because each must not wait for the other: what reads may be
- * slow, what ingests may not, and a transaction needs a connection to itself.
+ * The pools of one process on one PostgreSQL: what reads may be slow, what ingests may not wait for it.
+ *
+ * Every operation of the store is one statement. So there is no BEGIN, which the driver cannot keep apart from other
+ * queries (porsager/postgres #1210, #1218) nor survive the loss of (#1154, #1208); a pooler in transaction mode will
+ * do; and what an operation does is done or not, at one commit.
  */
 export type Database = {
-  /** Single statements of the API. Answers times as text, as drizzle wants them: use through drizzle alone. */
-  readonly db: Drizzle;
-  /** Single prepared statements of the hot path: ingest, claims, attempts. */
+  /** The API's statements. */
+  readonly sql: Sql;
+  /** The hot path: ingest, claims, attempts. */
   readonly hot: Sql;
-  transaction<T>(run: (tx: Transaction) => Promise<T>): Promise<T>;
   /** Calls `onNotify` for each NOTIFY on `channel`, and once after each (re)connection, when some may be missed. */
   listen(channel: string, onNotify: () => void): Promise<{ unlisten(): Promise<void> }>;
   /** So long a caller waits for an answer; then it is told that the store is away. */
@@ -36,38 +32,30 @@ const MAX_BACKOFF_S = 2;
 
 export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Database {
   const sockets = createSockets(deadlineMs / 3);
-  const pool = (max: number, onOver?: () => void) => {
-    // The driver takes it, and its types do not know it.
-    const socket: object = { socket: (where: Where) => sockets.connect(where, onOver) };
-    return postgres(url, {
+  // The driver takes it, and its types do not know it.
+  const socket: object = { socket: (where: Where) => sockets.connect(where) };
+  const pool = (max: number) =>
+    postgres(url, {
       max,
       connect_timeout: CONNECT_TIMEOUT_S,
       // The driver's default waits up to 20 s after a restart of the database; the next mail should not.
       backoff: (retries: number) => Math.min(MAX_BACKOFF_S, 0.05 * 2 ** retries),
       connection: { application_name: 'mailgress' },
       onnotice: () => {},
-      // Its timer would outlive a client that is thrown away.
-      ...(onOver && { max_lifetime: null }),
       ...socket,
     });
-  };
-
-  const general = pool(6);
+  const sql = pool(6);
   const hot = pool(4);
-  const transactions = createTransactions(3, (onOver) => pool(1, onOver));
   const notifications = pool(1);
-  const db = drizzle(general, { schema });
 
   return {
-    db,
+    sql,
     hot,
-    transaction: (run) => transactions.run(run),
     deadlineMs,
     inTime: (work) => withDeadline(work, deadlineMs, sockets.endSilent),
     listen: (channel, onNotify) => notifications.listen(channel, onNotify, onNotify),
     async close() {
-      const pools = [general, hot, notifications].map((sql) => sql.end({ timeout: 5 }));
-      await Promise.all([...pools, transactions.end()]);
+      await Promise.all([sql, hot, notifications].map((one) => one.end({ timeout: 5 })));
     },
   };
 }

@@ -1,45 +1,39 @@
-import { and, asc, eq, isNull, lte, or, sql } from 'drizzle-orm';
-import type { Id } from '../core/ids.ts';
+import type { Sql } from 'postgres';
+import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Attempt, Delivery, DeliveryStatus } from '../core/resources.ts';
-import type { Drizzle } from './database.ts';
-import { type Page, type PageRequest, pageOf, toPage } from './page.ts';
-import { attempts, deliveries, events } from './schema.ts';
+import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
 
 export async function listDeliveries(
-  db: Drizzle,
+  sql: Sql,
   request: PageRequest & { endpointId?: Id<'ep'> | undefined; status?: DeliveryStatus | undefined },
 ): Promise<Page<Delivery>> {
-  const page = pageOf(deliveries.id, request);
-  const rows = await selectDeliveries(db)
-    .where(
-      and(
-        page.where,
-        request.endpointId === undefined ? undefined : eq(deliveries.endpointId, request.endpointId),
-        request.status === undefined ? undefined : eq(deliveries.status, request.status),
-      ),
-    )
-    .orderBy(page.orderBy)
-    .limit(page.limit);
+  const { endpointId, status } = request;
+  const rows = await sql<DeliveryRow[]>`
+    ${selectDeliveries(sql)}
+    WHERE ${isBehind(sql, 'deliveries.id', request)}
+      ${endpointId === undefined ? sql`` : sql`AND endpoint_id = ${uuidOf(endpointId)}`}
+      ${status === undefined ? sql`` : sql`AND status = ${status}`}
+    ${inPageOrder(sql, 'deliveries.id', request)}`;
   return toPage(rows.map(toDelivery), request);
 }
 
 /** The delivery with its attempts, first one first. */
 export async function findDelivery(
-  db: Drizzle,
+  sql: Sql,
   id: Id<'dlv'>,
 ): Promise<(Delivery & { attempts: Attempt[] }) | undefined> {
-  const [row] = await selectDeliveries(db).where(eq(deliveries.id, id));
+  const [row] = await sql<DeliveryRow[]>`${selectDeliveries(sql)} WHERE deliveries.id = ${uuidOf(id)}`;
   if (row === undefined) return undefined;
-  const tried = await db
-    .select()
-    .from(attempts)
-    .where(eq(attempts.deliveryId, id))
-    .orderBy(asc(attempts.startedAt), asc(attempts.id));
+  const attempts = await sql<AttemptRow[]>`
+    SELECT id, started_at AS "startedAt", duration_ms AS "durationMs", status_code AS "statusCode",
+           error_code AS "errorCode", error, response_excerpt AS "responseExcerpt"
+    FROM attempts WHERE delivery_id = ${uuidOf(id)} ORDER BY started_at, id`;
   return {
     ...toDelivery(row),
-    attempts: tried.map(({ deliveryId: _, startedAt, ...attempt }) => ({
+    attempts: attempts.map((attempt) => ({
       ...attempt,
-      startedAt: startedAt.toISOString(),
+      id: idOf('att', attempt.id),
+      startedAt: attempt.startedAt.toISOString(),
     })),
   };
 }
@@ -49,41 +43,48 @@ export async function findDelivery(
  *
  * @returns false if there is none.
  */
-export async function retryDelivery(db: Drizzle, id: Id<'dlv'>): Promise<boolean> {
-  await db
-    .update(deliveries)
-    .set({ status: 'pending', nextAttemptAt: sql`now()`, leaseOwner: null, completedAt: null })
-    .where(
-      and(
-        eq(deliveries.id, id),
-        or(isNull(deliveries.leaseOwner), lte(deliveries.nextAttemptAt, sql`now()`)),
-      ),
-    );
-  const [row] = await db.select({ id: deliveries.id }).from(deliveries).where(eq(deliveries.id, id));
-  return row !== undefined;
+export async function retryDelivery(sql: Sql, id: Id<'dlv'>): Promise<boolean> {
+  const rows = await sql`
+    WITH due AS (
+      UPDATE deliveries SET status = 'pending', next_attempt_at = now(), lease_owner = NULL, completed_at = NULL
+      WHERE id = ${uuidOf(id)} AND (lease_owner IS NULL OR next_attempt_at <= now())
+    )
+    SELECT id FROM deliveries WHERE id = ${uuidOf(id)}`;
+  return rows.length > 0;
 }
 
-function selectDeliveries(db: Drizzle) {
-  return db
-    .select({ delivery: deliveries, eventType: events.type })
-    .from(deliveries)
-    .innerJoin(events, eq(events.id, deliveries.eventId));
+type AttemptRow = Omit<Attempt, 'startedAt'> & { startedAt: Date };
+
+type DeliveryRow = Omit<Delivery, 'messageId' | 'nextAttemptAt' | 'createdAt' | 'completedAt'> & {
+  nextAttemptAt: Date;
+  isLeased: boolean;
+  createdAt: Date;
+  completedAt: Date | null;
+};
+
+function selectDeliveries(sql: Sql) {
+  return sql`
+    SELECT deliveries.id, endpoint_id AS "endpointId", event_id AS "eventId", events.type AS "eventType", status,
+           attempts AS "attemptCount", next_attempt_at AS "nextAttemptAt", lease_owner IS NOT NULL AS "isLeased",
+           last_status_code AS "lastStatusCode", last_error AS "lastError", deliveries.created_at AS "createdAt",
+           completed_at AS "completedAt"
+    FROM deliveries JOIN events ON events.id = event_id`;
 }
 
-function toDelivery({ delivery, eventType }: Awaited<ReturnType<typeof selectDeliveries>>[number]): Delivery {
-  const isWaiting = delivery.status === 'pending' && delivery.leaseOwner === null;
+function toDelivery({ isLeased, ...row }: DeliveryRow): Delivery {
+  const isWaiting = row.status === 'pending' && !isLeased;
   return {
-    id: delivery.id,
-    endpointId: delivery.endpointId,
-    eventId: delivery.eventId,
-    eventType,
-    messageId: eventType === 'message.received' ? delivery.eventId.replace('evt_', 'msg_') : null,
-    status: delivery.status,
-    attemptCount: delivery.attempts,
-    nextAttemptAt: isWaiting ? delivery.nextAttemptAt.toISOString() : null,
-    lastStatusCode: delivery.lastStatusCode,
-    lastError: delivery.lastError,
-    createdAt: delivery.createdAt.toISOString(),
-    completedAt: delivery.completedAt?.toISOString() ?? null,
+    id: idOf('dlv', row.id),
+    endpointId: idOf('ep', row.endpointId),
+    eventId: idOf('evt', row.eventId),
+    eventType: row.eventType,
+    messageId: row.eventType === 'message.received' ? idOf('msg', row.eventId) : null,
+    status: row.status,
+    attemptCount: row.attemptCount,
+    nextAttemptAt: isWaiting ? row.nextAttemptAt.toISOString() : null,
+    lastStatusCode: row.lastStatusCode,
+    lastError: row.lastError,
+    createdAt: row.createdAt.toISOString(),
+    completedAt: row.completedAt?.toISOString() ?? null,
   };
 }

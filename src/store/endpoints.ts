@@ -1,12 +1,9 @@
-import { and, eq, sql } from 'drizzle-orm';
-import { createId, type Id } from '../core/ids.ts';
-import { type Endpoint, type EventType, eventTypeSchema } from '../core/resources.ts';
+import type { Sql } from 'postgres';
+import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
+import type { Endpoint, EventType } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { createSecret } from '../core/signature.ts';
-import type { Database, Drizzle } from './database.ts';
-import { appendEvent } from './events.ts';
-import { type Page, type PageRequest, pageOf, toPage } from './page.ts';
-import { deliveries, endpoints, events } from './schema.ts';
+import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
 import { ROTATION_OVERLAP_MS, secretContext } from './secrets.ts';
 
 export type EndpointSettings = {
@@ -19,69 +16,63 @@ export type EndpointSettings = {
 
 /** @returns the endpoint and its signing secret, which no later call answers. */
 export async function createEndpoint(
-  db: Drizzle,
+  sql: Sql,
   keyring: Keyring,
-  settings: EndpointSettings,
+  { url, tenant, description, types, maxInFlight }: EndpointSettings,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
   const id = createId('ep');
   const secret = createSecret();
-  const rows = await db
-    .insert(endpoints)
-    .values({ id, ...settings, secret: keyring.seal(secret, secretContext(id)) })
-    .returning();
-  const [endpoint] = rows.map(toEndpoint);
-  if (endpoint === undefined) throw new Error('an insert answered no row');
-  return { endpoint, secret };
+  const [row] = await sql<[EndpointRow]>`
+    INSERT INTO endpoints (id, url, tenant, description, types, max_in_flight, secret)
+    VALUES (${uuidOf(id)}, ${url}, ${tenant}, ${description}, ${types}, ${maxInFlight},
+            ${keyring.seal(secret, secretContext(id))})
+    RETURNING ${columns(sql)}`;
+  return { endpoint: toEndpoint(row), secret };
 }
 
-export async function listEndpoints(db: Drizzle, request: PageRequest): Promise<Page<Endpoint>> {
-  const page = pageOf(endpoints.id, request);
-  const rows = await db.select().from(endpoints).where(page.where).orderBy(page.orderBy).limit(page.limit);
+export async function listEndpoints(sql: Sql, request: PageRequest): Promise<Page<Endpoint>> {
+  const rows = await sql<EndpointRow[]>`
+    SELECT ${columns(sql)} FROM endpoints WHERE ${isBehind(sql, 'id', request)} ${inPageOrder(sql, 'id', request)}`;
   return toPage(rows.map(toEndpoint), request);
 }
 
-export async function findEndpoint(db: Drizzle, id: Id<'ep'>): Promise<Endpoint | undefined> {
-  const [row] = await db.select().from(endpoints).where(eq(endpoints.id, id));
+export async function findEndpoint(sql: Sql, id: Id<'ep'>): Promise<Endpoint | undefined> {
+  const [row] = await sql<EndpointRow[]>`SELECT ${columns(sql)} FROM endpoints WHERE id = ${uuidOf(id)}`;
   return row && toEndpoint(row);
 }
 
 /** Deletes the endpoint and its pending deliveries; those that ended stay as a record until retention takes them. */
-export function deleteEndpoint(database: Database, id: Id<'ep'>): Promise<boolean> {
-  return database.transaction(async (tx) => {
-    const gone = await tx.delete(endpoints).where(eq(endpoints.id, id)).returning({ id: endpoints.id });
-    if (gone.length === 0) return false;
-    await tx.delete(deliveries).where(and(eq(deliveries.endpointId, id), eq(deliveries.status, 'pending')));
-    return true;
-  });
+export async function deleteEndpoint(sql: Sql, id: Id<'ep'>): Promise<boolean> {
+  const rows = await sql`
+    WITH pending AS (
+      DELETE FROM deliveries WHERE endpoint_id = ${uuidOf(id)} AND status = 'pending'
+    )
+    DELETE FROM endpoints WHERE id = ${uuidOf(id)} RETURNING id`;
+  return rows.length > 0;
 }
 
 /** Makes a new secret; for another day each webhook is signed with both. */
 export async function rotateEndpointSecret(
-  db: Drizzle,
+  sql: Sql,
   keyring: Keyring,
   id: Id<'ep'>,
 ): Promise<{ endpoint: Endpoint; secret: string } | undefined> {
   const secret = createSecret();
-  const rows = await db
-    .update(endpoints)
-    .set({
-      secret: keyring.seal(secret, secretContext(id)),
-      previousSecret: sql`${endpoints.secret}`,
-      previousSecretUntil: new Date(Date.now() + ROTATION_OVERLAP_MS),
-    })
-    .where(eq(endpoints.id, id))
-    .returning();
-  const [endpoint] = rows.map(toEndpoint);
-  return endpoint && { endpoint, secret };
+  const [row] = await sql<EndpointRow[]>`
+    UPDATE endpoints SET
+      secret = ${keyring.seal(secret, secretContext(id))},
+      previous_secret = secret,
+      previous_secret_until = now() + ${ROTATION_OVERLAP_MS}::int * interval '1 millisecond'
+    WHERE id = ${uuidOf(id)}
+    RETURNING ${columns(sql)}`;
+  return row && { endpoint: toEndpoint(row), secret };
 }
 
 /** Takes deliveries again; what is pending goes on. */
-export async function enableEndpoint(db: Drizzle, id: Id<'ep'>): Promise<Endpoint | undefined> {
-  const [row] = await db
-    .update(endpoints)
-    .set({ isEnabled: true, disabledReason: null })
-    .where(eq(endpoints.id, id))
-    .returning();
+export async function enableEndpoint(sql: Sql, id: Id<'ep'>): Promise<Endpoint | undefined> {
+  const [row] = await sql<EndpointRow[]>`
+    UPDATE endpoints SET is_enabled = true, disabled_reason = NULL WHERE id = ${uuidOf(id)}
+    RETURNING ${columns(sql)}`;
   return row && toEndpoint(row);
 }
 
@@ -90,31 +81,27 @@ export async function enableEndpoint(db: Drizzle, id: Id<'ep'>): Promise<Endpoin
  *
  * @returns undefined if there is none. Of one that is disabled already, the endpoint, without a second event.
  */
-export function disableEndpoint(
-  database: Database,
-  id: Id<'ep'>,
-  reason: string,
-): Promise<Endpoint | undefined> {
-  return database.transaction(async (tx) => {
-    const [row] = await tx
-      .update(endpoints)
-      .set({ isEnabled: false, disabledReason: reason })
-      .where(and(eq(endpoints.id, id), endpoints.isEnabled))
-      .returning();
-    if (row === undefined) {
-      const [same] = await tx.select().from(endpoints).where(eq(endpoints.id, id));
-      return same && toEndpoint(same);
-    }
-    const endpoint = toEndpoint(row);
-    await appendEvent(tx, {
-      type: 'endpoint.disabled',
-      tenant: row.tenant ?? 'default',
-      mailboxId: null,
-      data: { endpoint, reason },
-      exceptEndpoint: id,
-    });
-    return endpoint;
-  });
+export async function disableEndpoint(sql: Sql, id: Id<'ep'>, reason: string): Promise<Endpoint | undefined> {
+  const before = await findEndpoint(sql, id);
+  if (before === undefined || !before.enabled) return before;
+  const endpoint: Endpoint = { ...before, enabled: false, disabledReason: reason };
+  await sql`
+    WITH disabled AS (
+      UPDATE endpoints SET is_enabled = false, disabled_reason = ${reason}
+      WHERE id = ${uuidOf(id)} AND is_enabled
+      RETURNING id, coalesce(tenant, 'default') AS tenant
+    ), logged AS (
+      INSERT INTO events (id, type, tenant, data)
+      SELECT ${uuidOf(createId('evt'))}, 'endpoint.disabled', tenant, ${JSON.stringify({ endpoint, reason })}::text::json
+      FROM disabled
+      RETURNING id, type, tenant
+    )
+    INSERT INTO deliveries (id, endpoint_id, event_id)
+    SELECT mailgress_uuidv7(), endpoints.id, logged.id
+    FROM logged JOIN endpoints
+      ON endpoints.is_enabled AND endpoints.id <> ${uuidOf(id)}
+     AND (endpoints.tenant IS NULL OR endpoints.tenant = logged.tenant) AND logged.type = ANY (endpoints.types)`;
+  return endpoint;
 }
 
 /**
@@ -122,36 +109,33 @@ export function disableEndpoint(
  *
  * @returns the delivery to watch; undefined if there is no such endpoint.
  */
-export function queueTestEvent(
-  database: Database,
+export async function queueTestEvent(
+  sql: Sql,
   id: Id<'ep'>,
 ): Promise<{ eventId: string; deliveryId: string } | undefined> {
-  return database.transaction(async (tx) => {
-    const [row] = await tx.select().from(endpoints).where(eq(endpoints.id, id));
-    if (row === undefined) return undefined;
-    const eventId = createId('evt');
-    const deliveryId = createId('dlv');
-    await tx.insert(events).values({
-      id: eventId,
-      type: 'endpoint.test',
-      tenant: row.tenant ?? 'default',
-      data: { endpoint: toEndpoint(row) },
-    });
-    await tx.insert(deliveries).values({ id: deliveryId, endpointId: id, eventId });
-    return { eventId, deliveryId };
-  });
+  const endpoint = await findEndpoint(sql, id);
+  if (endpoint === undefined) return undefined;
+  const eventId = createId('evt');
+  const deliveryId = createId('dlv');
+  await sql`
+    WITH logged AS (
+      INSERT INTO events (id, type, tenant, data)
+      VALUES (${uuidOf(eventId)}, 'endpoint.test', ${endpoint.tenant ?? 'default'},
+              ${JSON.stringify({ endpoint })}::text::json)
+      RETURNING id
+    )
+    INSERT INTO deliveries (id, endpoint_id, event_id)
+    SELECT ${uuidOf(deliveryId)}, ${uuidOf(id)}, id FROM logged`;
+  return { eventId, deliveryId };
 }
 
-function toEndpoint(row: typeof endpoints.$inferSelect): Endpoint {
-  return {
-    id: row.id,
-    tenant: row.tenant,
-    url: row.url,
-    description: row.description,
-    types: row.types.map((type) => eventTypeSchema.parse(type)),
-    maxInFlight: row.maxInFlight,
-    enabled: row.isEnabled,
-    disabledReason: row.disabledReason,
-    createdAt: row.createdAt.toISOString(),
-  };
+type EndpointRow = Omit<Endpoint, 'createdAt'> & { createdAt: Date };
+
+function columns(sql: Sql) {
+  return sql`id, tenant, url, description, types, max_in_flight AS "maxInFlight", is_enabled AS enabled,
+             disabled_reason AS "disabledReason", created_at AS "createdAt"`;
+}
+
+function toEndpoint({ id, createdAt, ...row }: EndpointRow): Endpoint {
+  return { id: idOf('ep', id), ...row, createdAt: createdAt.toISOString() };
 }

@@ -1,41 +1,29 @@
 import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
-import { and, eq, sql } from 'drizzle-orm';
-import type { Id } from '../core/ids.ts';
+import type { Sql } from 'postgres';
+import { type Id, uuidOf } from '../core/ids.ts';
 import { type Message, type MessageSummary, messageSummarySchema, type Placement } from '../core/message.ts';
-import type { Drizzle } from './database.ts';
-import { type Page, type PageRequest, pageOf, toPage } from './page.ts';
-import { messages, rawMails } from './schema.ts';
+import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
 
 const decompress = promisify(zstdDecompress);
 
 export async function listMessages(
-  db: Drizzle,
+  sql: Sql,
   request: PageRequest & {
     mailboxId?: Id<'mbx'> | undefined;
     placement?: Placement | undefined;
     from?: string | undefined;
   },
 ): Promise<Page<MessageSummary>> {
-  const page = pageOf(messages.id, request);
-  const rows = await db
-    .select({
-      // Cut out in the database: 500 messages may hold 512 KiB of text each.
-      summary: sql<MessageSummary>`${messages.document}::jsonb - '{text,html,headers}'::text[]`,
-    })
-    .from(messages)
-    .where(
-      and(
-        page.where,
-        request.mailboxId === undefined ? undefined : eq(messages.mailboxId, request.mailboxId),
-        request.placement === undefined ? undefined : eq(messages.placement, request.placement),
-        request.from === undefined
-          ? undefined
-          : sql`lower(${messages.fromAddress}) = ${request.from.toLowerCase()}`,
-      ),
-    )
-    .orderBy(page.orderBy)
-    .limit(page.limit);
+  const { mailboxId, placement, from } = request;
+  // Cut out in the database: 500 messages may hold 512 KiB of text each.
+  const rows = await sql<{ summary: MessageSummary }[]>`
+    SELECT document::jsonb - '{text,html,headers}'::text[] AS summary FROM messages
+    WHERE ${isBehind(sql, 'id', request)}
+      ${mailboxId === undefined ? sql`` : sql`AND mailbox_id = ${uuidOf(mailboxId)}`}
+      ${placement === undefined ? sql`` : sql`AND placement = ${placement}`}
+      ${from === undefined ? sql`` : sql`AND lower(from_address) = ${from.toLowerCase()}`}
+    ${inPageOrder(sql, 'id', request)}`;
   return toPage(
     rows.map((row) => inPublishedOrder(row.summary)),
     request,
@@ -51,31 +39,27 @@ function inPublishedOrder(summary: MessageSummary): MessageSummary {
 }
 
 /** The whole message: text and html uncut. */
-export async function findMessage(db: Drizzle, id: Id<'msg'>): Promise<Message | undefined> {
-  const [row] = await db
-    .select({
-      document: sql<Message>`${messages.document}`,
-      fullText: messages.fullText,
-      fullHtml: messages.fullHtml,
-    })
-    .from(messages)
-    .where(eq(messages.id, id));
+export async function findMessage(sql: Sql, id: Id<'msg'>): Promise<Message | undefined> {
+  const [row] = await sql<{ document: Message; fullText: string | null; fullHtml: string | null }[]>`
+    SELECT document, full_text AS "fullText", full_html AS "fullHtml" FROM messages WHERE id = ${uuidOf(id)}`;
   if (row === undefined) return undefined;
+  const { document, fullText, fullHtml } = row;
   return {
-    ...row.document,
-    text: row.fullText ?? row.document.text,
-    html: row.fullHtml ?? row.document.html,
+    ...document,
+    text: fullText ?? document.text,
+    html: fullHtml ?? document.html,
     textTruncated: false,
   };
 }
 
 /** The mail as it came, byte for byte (of a truncated one its header block); undefined if it is not kept (any more). */
-export async function findRawMail(db: Drizzle, id: Id<'msg'>): Promise<Uint8Array | undefined> {
-  const [row] = await db.select().from(rawMails).where(eq(rawMails.messageId, id));
+export async function findRawMail(sql: Sql, id: Id<'msg'>): Promise<Uint8Array | undefined> {
+  const [row] = await sql<{ bytes: Buffer; isCompressed: boolean }[]>`
+    SELECT bytes, is_compressed AS "isCompressed" FROM raw_mails WHERE message_id = ${uuidOf(id)}`;
   return row?.isCompressed ? decompress(row.bytes) : row?.bytes;
 }
 
-export async function hasMessage(db: Drizzle, id: Id<'msg'>): Promise<boolean> {
-  const rows = await db.select({ id: messages.id }).from(messages).where(eq(messages.id, id));
+export async function hasMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
+  const rows = await sql`SELECT FROM messages WHERE id = ${uuidOf(id)}`;
   return rows.length > 0;
 }

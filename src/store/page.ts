@@ -1,21 +1,22 @@
-import { type AnyColumn, desc, lt, type SQL, sql } from 'drizzle-orm';
+import type { PendingQuery, Row, Sql } from 'postgres';
+import { type Id, uuidOf } from '../core/ids.ts';
 
 /** A part of a list, newest first: at most `limit` rows behind the row `after` (exclusive). */
-export type PageRequest = { limit: number; after: string | undefined };
+export type PageRequest = { limit: number; after: Id | undefined };
 export type Page<T> = { data: T[]; next: string | undefined };
 
-/** The condition and order of a list by its id column; ids lead with the time, so newest first is id descending. */
-export function pageOf(id: AnyColumn, page: PageRequest): { where: SQL; orderBy: SQL; limit: number } {
-  return {
-    where: page.after === undefined ? sql`true` : lt(id, page.after),
-    orderBy: desc(id),
-    // One more than asked for tells whether there is a next page.
-    limit: page.limit + 1,
-  };
+/** The condition of a page on a list's id column. Ids lead with the time, so newest first is id descending. */
+export function isBehind(sql: Sql, idColumn: string, { after }: PageRequest): PendingQuery<Row[]> {
+  return after === undefined ? sql`true` : sql`${sql(idColumn)} < ${uuidOf(after)}`;
+}
+
+/** Its end: one row more than asked for tells whether there is a next page. */
+export function inPageOrder(sql: Sql, idColumn: string, { limit }: PageRequest): PendingQuery<Row[]> {
+  return sql`ORDER BY ${sql(idColumn)} DESC LIMIT ${limit + 1}`;
 }
 
 /** Cuts the surplus row off again; `next` is the id to go on behind. */
-export function toPage<T extends { id: string }>(rows: T[], page: PageRequest): Page<T> {
-  const data = rows.slice(0, page.limit);
-  return { data, next: rows.length > page.limit ? data.at(-1)?.id : undefined };
+export function toPage<T extends { id: string }>(rows: T[], { limit }: PageRequest): Page<T> {
+  const data = rows.slice(0, limit);
+  return { data, next: rows.length > limit ? data.at(-1)?.id : undefined };
 }

@@ -1,11 +1,16 @@
-import { and, eq } from 'drizzle-orm';
-import type { Id } from '../core/ids.ts';
+import type { Sql } from 'postgres';
+import { type Id, type IdPrefix, idOf, uuidOf } from '../core/ids.ts';
 import type { Keyring } from '../core/sealed.ts';
-import type { Drizzle } from './database.ts';
-import { endpoints, sources } from './schema.ts';
 
 /** How long the secret before the last rotation still counts. */
 export const ROTATION_OVERLAP_MS = 24 * 60 * 60 * 1000;
+
+/** The sealed columns of a source or endpoint. */
+export type SealedSecrets = {
+  secret: Uint8Array | null;
+  previousSecret: Uint8Array | null;
+  previousSecretUntil: Date | null;
+};
 
 /** What a sealed secret is bound to: its row and its purpose. */
 export function secretContext(id: Id): string {
@@ -15,17 +20,13 @@ export function secretContext(id: Id): string {
 /** The secrets in force, newest first: two for a day after a rotation. */
 export function openSecrets(
   keyring: Keyring,
-  row: {
-    id: Id;
-    secret: Uint8Array | null;
-    previousSecret: Uint8Array | null;
-    previousSecretUntil: Date | null;
-  },
+  id: Id,
+  { secret, previousSecret, previousSecretUntil }: SealedSecrets,
   now: Date = new Date(),
 ): string[] {
-  const isOverlapping = row.previousSecretUntil !== null && row.previousSecretUntil > now;
-  const sealed = [row.secret, isOverlapping ? row.previousSecret : null];
-  return sealed.filter((value) => value !== null).map((value) => keyring.open(value, secretContext(row.id)));
+  const isOverlapping = previousSecretUntil !== null && previousSecretUntil > now;
+  const sealed = [secret, isOverlapping ? previousSecret : null];
+  return sealed.filter((value) => value !== null).map((value) => keyring.open(value, secretContext(id)));
 }
 
 /**
@@ -34,32 +35,27 @@ export function openSecrets(
  *
  * @returns how many rows were sealed again.
  */
-export async function resealSecrets(db: Drizzle, keyring: Keyring): Promise<number> {
-  return (await resealTable(db, keyring, sources)) + (await resealTable(db, keyring, endpoints));
+export async function resealSecrets(sql: Sql, keyring: Keyring): Promise<number> {
+  return (
+    (await resealTable(sql, keyring, 'sources', 'src')) + (await resealTable(sql, keyring, 'endpoints', 'ep'))
+  );
 }
 
-async function resealTable(
-  db: Drizzle,
-  keyring: Keyring,
-  table: typeof sources | typeof endpoints,
-): Promise<number> {
-  const rows = await db
-    .select({ id: table.id, secret: table.secret, previousSecret: table.previousSecret })
-    .from(table);
+async function resealTable(sql: Sql, keyring: Keyring, table: string, prefix: IdPrefix): Promise<number> {
+  const rows = await sql<{ id: string; secret: Uint8Array; previousSecret: Uint8Array | null }[]>`
+    SELECT id, secret, previous_secret AS "previousSecret" FROM ${sql(table)} WHERE secret IS NOT NULL`;
   let count = 0;
-  for (const { id, secret, previousSecret } of rows) {
-    const context = secretContext(id);
-    const reseal = (sealed: Uint8Array | null) =>
-      sealed === null ? null : keyring.seal(keyring.open(sealed, context), context);
-    if (secret === null || ![secret, previousSecret].some((sealed) => sealed && keyring.isOutdated(sealed))) {
-      continue;
-    }
-    const done = await db
-      .update(table)
-      .set({ secret: reseal(secret) ?? secret, previousSecret: reseal(previousSecret) })
-      // Compare and set: a rotation that came in between wins.
-      .where(and(eq(table.id, id), eq(table.secret, secret)))
-      .returning({ id: table.id });
+  for (const { id: uuid, secret, previousSecret } of rows) {
+    const id = idOf(prefix, uuid);
+    const reseal = (sealed: Uint8Array) =>
+      keyring.seal(keyring.open(sealed, secretContext(id)), secretContext(id));
+    if (![secret, previousSecret].some((sealed) => sealed !== null && keyring.isOutdated(sealed))) continue;
+    // Compare and set: a rotation that came in between wins.
+    const done = await sql`
+      UPDATE ${sql(table)} SET
+        secret = ${reseal(secret)}, previous_secret = ${previousSecret === null ? null : reseal(previousSecret)}
+      WHERE id = ${uuidOf(id)} AND secret = ${secret}
+      RETURNING id`;
     count += done.length;
   }
   return count;

@@ -1,12 +1,11 @@
-import type { Socket } from 'node:net';
-import { DriverSocket } from './driver-socket.ts';
+import { Socket } from 'node:net';
 
 /** Of the driver's parsed options, what says where to connect: hosts and ports in pairs, to be tried in turn. */
 export type Where = { host: string[]; port: number[]; path: string | false };
 
 export type Sockets = {
-  /** What the driver calls for each connection. `onOver`: see `DriverSocket`. */
-  connect(where: Where, onOver?: () => void): Socket;
+  /** What the driver calls for each connection. */
+  connect(where: Where): Socket;
   /** Ends those of which nothing is heard for another `graceMs`. One that idles may be among them: that costs nothing. */
   endSilent(): void;
 };
@@ -27,9 +26,9 @@ export function createSockets(graceMs: number): Sockets {
   let turn = 0;
 
   return {
-    connect({ host, port, path }, onOver) {
+    connect({ host, port, path }) {
       for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
-      const socket = new DriverSocket(onOver);
+      const socket = new Socket();
       sockets.add(socket);
       socket.once('end', () => {
         if (socket.bytesRead === 0) socket.destroy(closedAtOnce());

@@ -1,13 +1,11 @@
-import { and, eq, type SQL, sql } from 'drizzle-orm';
-import { createId, type Id } from '../core/ids.ts';
+import type { Sql } from 'postgres';
+import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { SourceKind } from '../core/message.ts';
-import { type Source, sourceStateSchema } from '../core/resources.ts';
+import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { createSecret } from '../core/signature.ts';
-import type { Drizzle } from './database.ts';
-import { type Page, type PageRequest, pageOf, toPage } from './page.ts';
-import { gaps, mailboxes, sources, stubs } from './schema.ts';
-import { openSecrets, ROTATION_OVERLAP_MS, secretContext } from './secrets.ts';
+import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { openSecrets, ROTATION_OVERLAP_MS, type SealedSecrets, secretContext } from './secrets.ts';
 import { isForeignKeyViolation } from './unavailable.ts';
 
 /** What an ingest route needs to know of a source to take its mail. */
@@ -24,149 +22,147 @@ export type IngressSource = {
 
 /** @returns the source and its secret, which no later call answers; undefined if there is no such mailbox. */
 export async function createSource(
-  db: Drizzle,
+  sql: Sql,
   keyring: Keyring,
-  given: { mailboxId: Id<'mbx'>; kind: 'apps-script' | 'raw' },
+  { mailboxId, kind }: { mailboxId: Id<'mbx'>; kind: 'apps-script' | 'raw' },
 ): Promise<{ source: Source; secret: string } | undefined> {
   const id = createId('src');
   const secret = createSecret();
   try {
     // A push source has no connection of its own to make: it listens from the moment it exists.
-    await db
-      .insert(sources)
-      .values({ id, ...given, state: 'idle', secret: keyring.seal(secret, secretContext(id)) });
+    await sql`
+      INSERT INTO sources (id, mailbox_id, kind, state, secret)
+      VALUES (${uuidOf(id)}, ${uuidOf(mailboxId)}, ${kind}, 'idle', ${keyring.seal(secret, secretContext(id))})`;
   } catch (error) {
     if (isForeignKeyViolation(error)) return undefined;
     throw error;
   }
-  const source = await findSource(db, id);
+  const source = await findSource(sql, id);
   return source && { source, secret };
 }
 
 export async function listSources(
-  db: Drizzle,
+  sql: Sql,
   request: PageRequest & {
-    mailboxId?: string | undefined;
+    mailboxId?: Id<'mbx'> | undefined;
     tenant?: string | undefined;
     state?: string | undefined;
   },
 ): Promise<Page<Source>> {
-  const page = pageOf(sources.id, request);
-  const rows = await selectSources(db)
-    .where(
-      and(
-        page.where,
-        request.mailboxId === undefined ? undefined : eq(sources.mailboxId, request.mailboxId as Id<'mbx'>),
-        request.tenant === undefined ? undefined : eq(mailboxes.tenant, request.tenant),
-        request.state === undefined ? undefined : eq(sources.state, request.state),
-      ),
-    )
-    .orderBy(page.orderBy)
-    .limit(page.limit);
+  const { mailboxId, tenant, state } = request;
+  const rows = await sql<SourceRow[]>`
+    ${selectSources(sql)}
+    WHERE ${isBehind(sql, 'sources.id', request)}
+      ${mailboxId === undefined ? sql`` : sql`AND mailbox_id = ${uuidOf(mailboxId)}`}
+      ${tenant === undefined ? sql`` : sql`AND tenant = ${tenant}`}
+      ${state === undefined ? sql`` : sql`AND state = ${state}`}
+    ${inPageOrder(sql, 'sources.id', request)}`;
   return toPage(rows.map(toSource), request);
 }
 
-export async function findSource(db: Drizzle, id: Id<'src'>): Promise<Source | undefined> {
-  const [row] = await selectSources(db).where(eq(sources.id, id));
+export async function findSource(sql: Sql, id: Id<'src'>): Promise<Source | undefined> {
+  const [row] = await sql<SourceRow[]>`${selectSources(sql)} WHERE sources.id = ${uuidOf(id)}`;
   return row && toSource(row);
 }
 
 /** Deletes the source with its stubs and gaps. What came through it stays with the mailbox. */
-export async function deleteSource(db: Drizzle, id: Id<'src'>): Promise<boolean> {
-  const rows = await db.delete(sources).where(eq(sources.id, id)).returning({ id: sources.id });
+export async function deleteSource(sql: Sql, id: Id<'src'>): Promise<boolean> {
+  const rows = await sql`DELETE FROM sources WHERE id = ${uuidOf(id)} RETURNING id`;
   return rows.length > 0;
 }
 
 /** What start and stop set. */
 export async function setSourceWanted(
-  db: Drizzle,
+  sql: Sql,
   id: Id<'src'>,
   isWanted: boolean,
 ): Promise<Source | undefined> {
-  await db
-    .update(sources)
-    .set({ isWanted, state: isWanted ? 'idle' : 'disconnected', reason: null })
-    .where(eq(sources.id, id));
-  return findSource(db, id);
+  await sql`
+    UPDATE sources SET is_wanted = ${isWanted}, state = ${isWanted ? 'idle' : 'disconnected'}, reason = NULL
+    WHERE id = ${uuidOf(id)}`;
+  return findSource(sql, id);
 }
 
 /** Makes a new secret; the one before counts for another day. */
 export async function rotateSourceSecret(
-  db: Drizzle,
+  sql: Sql,
   keyring: Keyring,
   id: Id<'src'>,
 ): Promise<{ source: Source; secret: string } | undefined> {
   const secret = createSecret();
-  await db
-    .update(sources)
-    .set({
-      secret: keyring.seal(secret, secretContext(id)),
-      previousSecret: sql`${sources.secret}`,
-      previousSecretUntil: new Date(Date.now() + ROTATION_OVERLAP_MS),
-    })
-    .where(eq(sources.id, id));
-  const source = await findSource(db, id);
+  await sql`
+    UPDATE sources SET
+      secret = ${keyring.seal(secret, secretContext(id))},
+      previous_secret = secret,
+      previous_secret_until = now() + ${ROTATION_OVERLAP_MS}::int * interval '1 millisecond'
+    WHERE id = ${uuidOf(id)}`;
+  const source = await findSource(sql, id);
   return source && { source, secret };
 }
 
 /** One indexed read, for the ingest routes. */
 export async function findIngressSource(
-  db: Drizzle,
+  sql: Sql,
   keyring: Keyring,
   id: Id<'src'>,
 ): Promise<IngressSource | undefined> {
-  const [row] = await db
-    .select({ source: sources, tenant: mailboxes.tenant, address: mailboxes.address })
-    .from(sources)
-    .innerJoin(mailboxes, eq(mailboxes.id, sources.mailboxId))
-    .where(eq(sources.id, id));
+  const [row] = await sql<IngressRow[]>`
+    SELECT kind, mailbox_id AS "mailboxId", tenant, address, is_wanted AS "isWanted", secret,
+           previous_secret AS "previousSecret", previous_secret_until AS "previousSecretUntil"
+    FROM sources JOIN mailboxes ON mailboxes.id = mailbox_id
+    WHERE sources.id = ${uuidOf(id)}`;
   if (row === undefined) return undefined;
-  const { source, tenant, address } = row;
-  return {
-    id: source.id,
-    kind: source.kind,
-    mailboxId: source.mailboxId,
-    tenant,
-    address,
-    isWanted: source.isWanted,
-    secrets: openSecrets(keyring, source),
-  };
+  const { kind, mailboxId, tenant, address, isWanted } = row;
+  const secrets = openSecrets(keyring, id, row);
+  return { id, kind, mailboxId: idOf('mbx', mailboxId), tenant, address, isWanted, secrets };
 }
 
-function selectSources(db: Drizzle) {
-  const count = (table: typeof stubs | typeof gaps, condition: SQL) =>
-    sql<number>`(SELECT count(*)::int FROM ${table} WHERE ${table.sourceId} = ${sources.id} AND ${condition})`;
-  return db
-    .select({
-      source: sources,
-      tenant: mailboxes.tenant,
-      address: mailboxes.address,
-      failed: count(stubs, sql`${stubs.status} = 'failed'`),
-      missing: count(stubs, sql`${stubs.status} = 'missing'`),
-      openGaps: count(gaps, sql`${gaps.recoveredAt} IS NULL`),
-    })
-    .from(sources)
-    .innerJoin(mailboxes, eq(mailboxes.id, sources.mailboxId));
+type IngressRow = SealedSecrets & {
+  kind: SourceKind;
+  mailboxId: string;
+  tenant: string;
+  address: string;
+  isWanted: boolean;
+};
+
+type SourceRow = Omit<Source, 'mode' | 'counts' | 'lastProvenAliveAt' | 'lastMessageAt' | 'createdAt'> & {
+  lastProvenAliveAt: Date | null;
+  lastMessageAt: Date | null;
+  createdAt: Date;
+  failed: number;
+  missing: number;
+  openGaps: number;
+};
+
+function selectSources(sql: Sql) {
+  return sql`
+    SELECT sources.id, tenant, mailbox_id AS "mailboxId", address, kind, is_wanted AS wanted, state, reason, cursor,
+           heartbeat AS script, last_proven_alive_at AS "lastProvenAliveAt", last_message_at AS "lastMessageAt",
+           sources.created_at AS "createdAt",
+           (SELECT count(*)::int FROM stubs WHERE source_id = sources.id AND status = 'failed') AS failed,
+           (SELECT count(*)::int FROM stubs WHERE source_id = sources.id AND status = 'missing') AS missing,
+           (SELECT count(*)::int FROM gaps WHERE source_id = sources.id AND recovered_at IS NULL) AS "openGaps"
+    FROM sources JOIN mailboxes ON mailboxes.id = mailbox_id`;
 }
 
-type SourceRow = Awaited<ReturnType<typeof selectSources>>[number];
-
-function toSource({ source, tenant, address, failed, missing, openGaps }: SourceRow): Source {
+function toSource(row: SourceRow): Source {
+  const { id, mailboxId, lastProvenAliveAt, lastMessageAt, createdAt, failed, missing, openGaps, ...rest } =
+    row;
   return {
-    id: source.id,
-    tenant,
-    mailboxId: source.mailboxId,
-    address,
-    kind: source.kind,
-    wanted: source.isWanted,
-    state: sourceStateSchema.parse(source.state),
+    id: idOf('src', id),
+    tenant: rest.tenant,
+    mailboxId: idOf('mbx', mailboxId),
+    address: rest.address,
+    kind: rest.kind,
+    wanted: rest.wanted,
+    state: rest.state,
     mode: 'push',
-    reason: source.reason,
-    cursor: source.cursor,
-    script: source.heartbeat,
-    lastProvenAliveAt: source.lastProvenAliveAt?.toISOString() ?? null,
-    lastMessageAt: source.lastMessageAt?.toISOString() ?? null,
+    reason: rest.reason,
+    cursor: rest.cursor,
+    script: rest.script,
+    lastProvenAliveAt: lastProvenAliveAt?.toISOString() ?? null,
+    lastMessageAt: lastMessageAt?.toISOString() ?? null,
     counts: { failed, missing, openGaps },
-    createdAt: source.createdAt.toISOString(),
+    createdAt: createdAt.toISOString(),
   };
 }

@@ -1,4 +1,3 @@
-import { DrizzleQueryError } from 'drizzle-orm/errors';
 import { describeError, MailgressError } from '../core/errors.ts';
 
 /** What the driver says when there is no connection, and what the system says when there is no server. */
@@ -65,27 +64,15 @@ export function storeUnavailable(cause: unknown): MailgressError {
     'The database is out of reach; nothing was lost, send it again',
     {
       retryable: true,
-      cause: databaseErrorOf(cause),
+      cause,
     },
   );
 }
 
-/**
- * The database's own error inside the wrappers around it. drizzle's wrapper prints the statement with all its
- * parameters, which may be mail or secrets: log this one instead.
- */
-export function databaseErrorOf(error: unknown): unknown {
-  if (error instanceof DrizzleQueryError) {
-    return error.cause ?? new Error('a statement failed');
-  }
-  return error;
-}
-
 /** One line for a log, without parameters. */
 export function describeStoreError(error: unknown): string {
-  const inner = databaseErrorOf(error);
-  const code = sqlStateOf(inner);
-  return code === undefined ? describeError(inner) : `${code}: ${describeError(inner)}`;
+  const code = sqlStateOf(error);
+  return code === undefined ? describeError(error) : `${code}: ${describeError(error)}`;
 }
 
 /** The SQLSTATE, or the driver's or system's code. */

@@ -22,7 +22,8 @@ after(async () => {
 
 let mailboxes = 0;
 async function newMailbox(): Promise<string> {
-  return (await createMailbox(database.db, { tenant: 'default', address: `m${++mailboxes}@example.com` })).id;
+  return (await createMailbox(database.sql, { tenant: 'default', address: `m${++mailboxes}@example.com` }))
+    .id;
 }
 
 let keys = 0;
@@ -157,7 +158,7 @@ test('stores nothing for a mailbox that was deleted, and deleting takes all of i
   const commit = open();
   const stored = mail({ mailboxId: doomed });
   await commit.submit(stored);
-  assert.equal(await deleteMailbox(database, doomed), true);
+  assert.equal(await deleteMailbox(database.sql, doomed), true);
   assert.deepEqual(await commit.submit(mail({ mailboxId: doomed })), { status: 'mailbox_gone' });
   const uuid = uuidOf(stored.messageId);
   const [left] = await database.hot`
@@ -172,7 +173,7 @@ test('a mailbox deleted while its mail comes in leaves nothing behind', async ()
     const doomed = (await newMailbox()) as Id<'mbx'>;
     const commit = open();
     const submits = Array.from({ length: 200 }, () => commit.submit(mail({ mailboxId: doomed })));
-    await Promise.all([submits[0], deleteMailbox(database, doomed)]);
+    await Promise.all([submits[0], deleteMailbox(database.sql, doomed)]);
     await Promise.all(submits);
     const [left] = await database.hot`
       SELECT (SELECT count(*) FROM messages WHERE mailbox_id = ${uuidOf(doomed)})
