@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { readMigrationFiles } from 'drizzle-orm/migrator';
+import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator';
 import postgres, { type Sql } from 'postgres';
+import { sqlStateOf } from './unavailable.ts';
 
 const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url));
 
@@ -20,43 +20,74 @@ export type SchemaState =
  * works, the others wait and find nothing to do.
  */
 export async function migrateDatabase(url: string): Promise<void> {
-  const { drizzle, applyMigrations } = loadDrizzle();
-  const sql = postgres(url, { max: 2, onnotice: () => {} });
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
   try {
-    // drizzle migrates without a lock. A transaction that holds nothing but the lock keeps others out, and unlike a
-    // session's lock it works through a transaction pooler.
-    await sql.begin(async (lock) => {
-      await lock`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
-      await applyMigrations(drizzle(sql), { migrationsFolder });
-    });
+    for (let isDone = false; !isDone; ) isDone = await applyMissing(sql, await readLastMigration(sql));
   } finally {
     await sql.end({ timeout: 5 });
   }
 }
 
-/** The times by which drizzle knows the code's migrations; read once. */
-let known: number[] | undefined;
-
 /**
- * When it is needed, and by require: for each of the 200 files that drizzle is as ES modules, Node 24 reads its
- * package.json of 179 kB again, which takes half a second and leaves 200 MB of heap behind.
+ * One message, which PostgreSQL executes as one transaction: it is done or not, whenever the connection ends. The
+ * driver's `begin`, and drizzle's migrator with it, would not survive that end (porsager/postgres #1154). Unlike a
+ * session's lock this one works through a transaction pooler.
+ *
+ * @returns false if another process was first, so that `last` is the last no more.
  */
-function loadDrizzle() {
-  const require = createRequire(import.meta.url);
-  const { drizzle } = require('drizzle-orm/postgres-js') as typeof import('drizzle-orm/postgres-js');
-  const { migrate } =
-    require('drizzle-orm/postgres-js/migrator') as typeof import('drizzle-orm/postgres-js/migrator');
-  return { drizzle, applyMigrations: migrate };
+async function applyMissing(sql: Sql, last: number): Promise<boolean> {
+  const missing = readMigrations().filter(({ folderMillis }) => folderMillis > last);
+  if (missing.length === 0) return true;
+  const statements = [
+    `SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`,
+    // drizzle's own table, for its tools.
+    'CREATE SCHEMA IF NOT EXISTS drizzle',
+    `CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations
+       (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)`,
+    `DO $$ BEGIN
+       IF (SELECT coalesce(max(created_at), 0) FROM drizzle.__drizzle_migrations) <> ${last} THEN
+         RAISE EXCEPTION 'another process migrated' USING ERRCODE = '${OTHER_MIGRATED}';
+       END IF;
+     END $$`,
+    ...missing.flatMap((migration) => [
+      ...migration.sql,
+      `INSERT INTO drizzle.__drizzle_migrations (hash, created_at)
+       VALUES ('${migration.hash}', ${migration.folderMillis})`,
+    ]),
+  ];
+  try {
+    await sql.unsafe(statements.join('\n;\n')).simple();
+    return true;
+  } catch (error) {
+    if (sqlStateOf(error) === OTHER_MIGRATED) return false;
+    throw error;
+  }
+}
+
+/** A code of ours: classes that begin with M are nobody's. */
+const OTHER_MIGRATED = 'MG001';
+
+/** The time by which drizzle knows the migration that the database had last; 0 if it had none. */
+async function readLastMigration(sql: Sql): Promise<number> {
+  const [table] = await sql`SELECT to_regclass('drizzle.__drizzle_migrations') IS NOT NULL AS "isThere"`;
+  if (!table?.isThere) return 0;
+  const [row] =
+    await sql`SELECT coalesce(max(created_at), 0)::text AS last FROM drizzle.__drizzle_migrations`;
+  return Number(row?.last);
+}
+
+/** The code's migrations, oldest first; read once. */
+let migrations: MigrationMeta[] | undefined;
+
+function readMigrations(): MigrationMeta[] {
+  migrations ??= readMigrationFiles({ migrationsFolder });
+  return migrations;
 }
 
 /** How the database's schema stands to the code's. */
 export async function readSchemaState(sql: Sql): Promise<SchemaState> {
-  known ??= readMigrationFiles({ migrationsFolder }).map((migration) => migration.folderMillis);
-  const [table] = await sql`SELECT to_regclass('drizzle.__drizzle_migrations') IS NOT NULL AS "isThere"`;
-  if (!table?.isThere) return { state: 'behind', missing: known.length };
-  const [row] =
-    await sql`SELECT coalesce(max(created_at), 0)::text AS last FROM drizzle.__drizzle_migrations`;
-  const last = Number(row?.last);
+  const known = readMigrations().map(({ folderMillis }) => folderMillis);
+  const last = await readLastMigration(sql);
   const missing = known.filter((at) => at > last).length;
   if (missing > 0) return { state: 'behind', missing };
   return last > Math.max(...known) ? { state: 'ahead' } : { state: 'current' };

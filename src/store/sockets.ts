@@ -1,4 +1,5 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { DriverSocket } from './driver-socket.ts';
 
 /** Of the driver's parsed options, what says where to connect: hosts and ports in pairs, to be tried in turn. */
 export type Where = { host: string[]; port: number[]; path: string | false };
@@ -28,7 +29,7 @@ export function createSockets(graceMs: number): Sockets {
   return {
     connect({ host, port, path }) {
       for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
-      const socket = new Socket();
+      const socket = new DriverSocket();
       sockets.add(socket);
       socket.once('end', () => {
         if (socket.bytesRead === 0) socket.destroy(closedAtOnce());

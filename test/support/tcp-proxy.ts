@@ -15,8 +15,9 @@ export type TcpProxy = AsyncDisposable & {
   vanish(): Promise<void>;
   /** Ends every connection; new ones fare as before. */
   cut(): void;
-  /** Ends every connection in the moment the next bytes come from the service. */
-  cutAtNextRequest(): void;
+  /** Ends every connection, once, when the service sends this text: in place of passing it on, or of its answer. */
+  cutBefore(text: string): void;
+  cutAfter(text: string): void;
   /** How many connections were made to it so far. */
   connections(): number;
 };
@@ -27,7 +28,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(target);
   const pairs = new Set<{ client: Socket; upstream: Socket }>();
   let mode: Mode = 'pass';
-  let isCutAwaited = false;
+  let awaited: { text: string; isPassed: boolean } | undefined;
   let connections = 0;
 
   const server = createServer((client) => {
@@ -40,10 +41,13 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
     pairs.add(pair);
     upstream.on('error', () => {});
     client.on('data', (bytes) => {
-      if (isCutAwaited) return cut();
-      if (mode !== 'vanish') upstream.write(bytes);
+      if (awaited !== undefined && bytes.includes(awaited.text)) {
+        if (!awaited.isPassed) return cut();
+        upstream.removeAllListeners('data').once('data', cut);
+      }
+      upstream.write(bytes);
     });
-    upstream.on('data', (bytes) => void (mode === 'vanish' || client.write(bytes)));
+    upstream.on('data', (bytes) => void client.write(bytes));
     for (const [one, other] of [
       [client, upstream],
       [upstream, client],
@@ -61,7 +65,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   }
 
   function cut(): void {
-    isCutAwaited = false;
+    awaited = undefined;
     for (const { client, upstream } of pairs) {
       client.resetAndDestroy();
       upstream.destroy();
@@ -105,8 +109,11 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       for (const pair of pairs) silence(pair);
     },
     cut,
-    cutAtNextRequest: () => {
-      isCutAwaited = true;
+    cutBefore(text) {
+      awaited = { text, isPassed: false };
+    },
+    cutAfter(text) {
+      awaited = { text, isPassed: true };
     },
     connections: () => connections,
     [Symbol.asyncDispose]: refuse,
