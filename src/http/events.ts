@@ -2,6 +2,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
 import { FEED_START, type FeedEvent, type FeedPosition, findFeedEnd, readFeed } from '../store/feed.ts';
+import { textField } from './fields.ts';
 import { answer, createRouter, problems } from './openapi.ts';
 import type { Services } from './services.ts';
 
@@ -20,7 +21,7 @@ const querySchema = z.object({
     .max(100)
     .optional()
     .describe('A `cursor` or `next`; absent: from the beginning; `now`: only what comes from here on'),
-  types: z.string().max(1000).optional().describe('Comma-separated; absent: all'),
+  types: textField(1000).optional().describe('Comma-separated; absent: all'),
 });
 
 /** The log, oldest first: page on with `next` for ever, and nothing is skipped. */

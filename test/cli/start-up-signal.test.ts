@@ -108,9 +108,9 @@ describe('a signal while an existing database', () => {
     // Its PostgreSQL goes on, and the next start takes it over.
     const postmaster = await directory.postmaster();
     const password = (await readFile(join(directory.path, 'postgres', 'password'), 'utf8')).trim();
-    const holder = await holdMigrationLock(
-      `postgres://mailgress:${password}@127.0.0.1:${postmaster?.port}/mailgress`,
-    );
+    const url = `postgres://mailgress:${password}@127.0.0.1:${postmaster?.port}/mailgress`;
+    await query(url, 'DROP SCHEMA drizzle CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+    const holder = await holdMigrationLock(url);
     await using all = startAll(directory);
     await waitForMigrations(holder, 1);
     all.kill('SIGTERM');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createId, type IdPrefix } from '../../src/core/ids.ts';
 import { ADMIN_TOKEN, startTestService, type TestService } from '../support/service.ts';
+import { type NamedOperation, operationsOf, readDocument } from './openapi-document.ts';
 import { expectProblem, faultPaths } from './problem.ts';
 
 /*
@@ -9,32 +10,15 @@ import { expectProblem, faultPaths } from './problem.ts';
  * the ones that are mounted.
  */
 
-type Operation = { method: string; path: string; hasBody: boolean; okStatuses: string[] };
-
 let service: TestService;
-let operations: Operation[];
+let operations: NamedOperation[];
 before(async () => {
   service = await startTestService();
-  operations = await readOperations();
+  operations = operationsOf(await readDocument(service.address)).filter(
+    ({ path }) => path.startsWith('/v1/') && !path.startsWith('/v1/ingest/'),
+  );
 });
 after(() => service.dispose());
-
-async function readOperations(): Promise<Operation[]> {
-  const response = await fetch(`${service.address}/openapi.json`);
-  const { paths } = (await response.json()) as {
-    paths: Record<string, Record<string, { requestBody?: unknown; responses: Record<string, unknown> }>>;
-  };
-  return Object.entries(paths)
-    .filter(([path]) => path.startsWith('/v1/') && !path.startsWith('/v1/ingest/'))
-    .flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, { requestBody, responses }]) => ({
-        method: method.toUpperCase(),
-        path,
-        hasBody: requestBody !== undefined,
-        okStatuses: Object.keys(responses),
-      })),
-    );
-}
 
 function call(
   method: string,
@@ -67,14 +51,13 @@ const BODIES: Record<string, unknown> = {
   'POST /v1/mailboxes/{id}/sources': { kind: 'raw' },
   'POST /v1/endpoints': { url: 'https://example.com/' },
 };
-const bodyOf = ({ method, path, hasBody }: Operation) =>
-  hasBody ? { body: JSON.stringify(BODIES[`${method} ${path}`]) } : {};
+const bodyOf = ({ name, operation }: NamedOperation) =>
+  operation.requestBody ? { body: JSON.stringify(BODIES[name]) } : {};
+const withBody = () => operations.filter(({ operation }) => operation.requestBody !== undefined);
 
 test('there are routes, and a body is known for each that takes one', () => {
   assert.ok(operations.length > 20);
-  const unknown = operations.filter(
-    ({ method, path, hasBody }) => hasBody && BODIES[`${method} ${path}`] === undefined,
-  );
+  const unknown = withBody().filter(({ name }) => BODIES[name] === undefined);
   assert.deepEqual(unknown, []);
 });
 
@@ -187,7 +170,6 @@ test('404 for a path that is not there', async () => {
 });
 
 describe('a body is refused', () => {
-  const withBody = () => operations.filter(({ hasBody }) => hasBody);
   const refused: [name: string, body: string, code: string][] = [
     ['cut short', '{"address":', 'invalid_json'],
     ['empty', '', 'invalid_json'],
