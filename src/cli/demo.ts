@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import type { Command } from 'commander';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { type Config, readConfig } from '../config.ts';
@@ -20,8 +21,18 @@ import { createDemoMails } from './demo-mails.ts';
 import { openConfiguredDatabase } from './open-database.ts';
 import { colour, say } from './print.ts';
 
-/** Takes a dozen mails through: what is answered, what is a duplicate, and each webhook as it comes. */
-export async function demo(config: Config): Promise<void> {
+/** `demo`: takes a dozen mails through, and shows what is answered, what is a duplicate, and each webhook as it comes. */
+export function addDemoCommand(program: Command): void {
+  program
+    .command('demo')
+    .description('See a dozen mails go through, on the running service or one of its own')
+    .action(async () => {
+      await demo(readConfig());
+      process.exit();
+    });
+}
+
+async function demo(config: Config): Promise<void> {
   const own = (await isRunning(config)) ? undefined : await startOwn(config);
   try {
     const client = await createClient(config, own ?? {});

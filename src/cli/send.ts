@@ -2,12 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import type { Command } from 'commander';
 import { z } from 'zod';
-import type { Config } from '../config.ts';
+import { type Config, readConfig } from '../config.ts';
 import { describeError, MailgressError } from '../core/errors.ts';
 import { sign } from '../core/signature.ts';
 import { resultsSchema } from '../http/ingest.ts';
-import { type Client, createClient, readAnswer, request } from './client.ts';
+import { openDataDirectory } from '../ops/data-directory.ts';
+import { type Client, readAnswer, request } from './client.ts';
+import { type ClientOptions, clientCommand, withClient } from './client-command.ts';
+import { say, sayJson } from './print.ts';
 
 /** The mailbox and source that are made for whoever sends a first mail; its secret is kept in the data directory. */
 const FIRST_ADDRESS = 'hello@mailgress.test';
@@ -15,28 +19,33 @@ const FIRST_SOURCE_FILE = 'first-source.json';
 const sourceSchema = z.object({ id: z.string(), secret: z.string() });
 type SigningSource = z.infer<typeof sourceSchema>;
 
-/** Posts a mail to a source of kind raw, signed, and prints what became of it. */
-export async function send(
-  config: Config,
-  file: string,
-  options: { source?: string; url?: string; token?: string; json?: boolean },
-): Promise<void> {
-  const mail = await readMail(file);
-  const client = await createClient(config, options);
-  const source =
-    options.source === undefined
-      ? await firstSource(config, client)
-      : { id: options.source, secret: secretOf(config) };
-  const { results } = resultsSchema.parse(await post(client, source, mail));
-  const [result] = results;
-  if (options.json) {
-    process.stdout.write(`${JSON.stringify(result)}\n`);
-    return;
-  }
-  const next = `\n  see it   curl -H "Authorization: Bearer $KEY" ${client.url}/v1/messages/${result?.messageId}`;
-  process.stdout.write(
-    `${result?.status} ${result?.messageId ?? result?.reason}${result?.messageId ? next : ''}\n`,
-  );
+/** `send`: posts a mail to a source of kind raw, signed, and says what became of it. */
+export function addSendCommand(program: Command): void {
+  clientCommand(program, 'send <file>', 'Send a mail, signed: the quickest way to see a first one through')
+    .option(
+      '--source <id>',
+      'a source of kind raw, its secret in MAILGRESS_SOURCE_SECRET; else one is made for you',
+    )
+    .addHelpText('after', '\nExamples:\n  mailgress send examples/hello.eml\n  mailgress send - < mail.eml')
+    .action(
+      withClient(async (client, options: ClientOptions & { source?: string }, file) => {
+        const config = readConfig();
+        const mail = await readMail(file);
+        const source =
+          options.source === undefined
+            ? await firstSource(config, client)
+            : { id: options.source, secret: secretOf(config) };
+        const { results } = resultsSchema.parse(await post(client, source, mail));
+        const [result] = results;
+        if (options.json) return sayJson(result);
+        say(`${result?.status} ${result?.messageId ?? result?.reason}`);
+        if (result?.messageId !== undefined) {
+          say(
+            `  see it   curl -H "Authorization: Bearer $KEY" ${client.url}/v1/messages/${result.messageId}`,
+          );
+        }
+      }),
+    );
 }
 
 async function readMail(file: string): Promise<Buffer> {
@@ -73,10 +82,9 @@ function secretOf(config: Config): string {
 /** The source kept from an earlier call if it is still there, else a new one. */
 async function firstSource(config: Config, client: Client): Promise<SigningSource> {
   const path = join(config.dataDirectory, FIRST_SOURCE_FILE);
-  const kept = await readFile(path, 'utf8').then(
-    (json) => sourceSchema.safeParse(JSON.parse(json)).data,
-    () => undefined,
-  );
+  const kept = await readFile(path, 'utf8')
+    .then((json) => sourceSchema.safeParse(JSON.parse(json)).data)
+    .catch(() => undefined);
   const isThere =
     kept !== undefined &&
     (await client.call('GET', `/v1/sources/${kept.id}`).then(
@@ -88,6 +96,8 @@ async function firstSource(config: Config, client: Client): Promise<SigningSourc
   const source = sourceSchema.parse(
     await client.call('POST', `/v1/mailboxes/${await firstMailbox(client)}/sources`, { kind: 'raw' }),
   );
+  // With --url and --token this machine may have none yet.
+  await openDataDirectory(config.dataDirectory);
   await writeFile(path, JSON.stringify(source), { mode: 0o600 });
   return source;
 }

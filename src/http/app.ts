@@ -11,6 +11,7 @@ import { requireKey } from './auth.ts';
 import { limitBody } from './body.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { endpointRoutes } from './endpoints.ts';
+import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import { mailboxRoutes } from './mailboxes.ts';
@@ -61,7 +62,14 @@ export function createApp(services: Services): OpenAPIHono {
   app.use('/v1/*', requireKey(services.adminToken));
   app.use('/v1/*', limitBody(API_BODY_LIMIT_BYTES));
   app.use('/v1/*', answerInTime(services.database));
-  for (const routes of [mailboxRoutes, sourceRoutes, endpointRoutes, messageRoutes, deliveryRoutes]) {
+  for (const routes of [
+    mailboxRoutes,
+    sourceRoutes,
+    endpointRoutes,
+    messageRoutes,
+    deliveryRoutes,
+    eventRoutes,
+  ]) {
     app.route('/', routes(services));
   }
   return app;

@@ -1,8 +1,10 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
 
 /**
- * The process's log: JSON lines on standard error, so that what a command prints stays its own. What is logged is
- * ids, counts, codes and times; never mail, a secret, or an object that may hold one.
+ * The process's log, on standard error, so that what a command prints stays its own: lines for a person on a
+ * terminal, JSON elsewhere. What is logged is ids, counts, codes and times; never mail, a secret, or an object that
+ * may hold one.
  */
 export function createLog(level: string, destination?: DestinationStream): Logger {
   const options = {
@@ -11,5 +13,17 @@ export function createLog(level: string, destination?: DestinationStream): Logge
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
-  return pino(options, destination ?? pino.destination({ dest: 2, sync: false }));
+  return pino(options, destination ?? standardError());
+}
+
+function standardError(): DestinationStream {
+  if (!process.stderr.isTTY) return pino.destination({ dest: 2, sync: false });
+  return pretty({
+    destination: 2,
+    sync: true,
+    colorize: process.stderr.hasColors(),
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: 'requestId',
+    singleLine: true,
+  });
 }

@@ -35,6 +35,11 @@ export function isUnavailable(error: unknown): boolean {
   );
 }
 
+/** Whether the database knows no such user, password or database name. */
+export function isAccessRefused(error: unknown): boolean {
+  return /^(28|3D)/.test(sqlStateOf(error) ?? '');
+}
+
 /** Whether two statements got in each other's way, so that this one may be tried again at once. */
 export function isConflict(error: unknown): boolean {
   return CONFLICT_STATES.test(sqlStateOf(error) ?? '');

@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// Plain JavaScript for any Node, so that an old one says what is wrong instead of failing on the first line.
+const needed = 24;
+
+if (Number(process.versions.node.split('.')[0]) < needed) {
+  process.stderr.write(
+    `mailgress: this is Node ${process.versions.node}; Mailgress needs ${needed} or later. In a checkout, \`npx mailgress\` and npm scripts bring it along.\n`,
+  );
+  process.exit(69);
+}
+await import('../src/main.ts');

@@ -1,0 +1,42 @@
+import type { Command } from 'commander';
+import { readConfig } from '../config.ts';
+import { createLog } from '../ops/log.ts';
+import { EXIT } from './exit.ts';
+import { migrate } from './migrate.ts';
+import { serve } from './serve.ts';
+
+/** The commands that run the service or open its database. Each ends its process: a stop half way leaves work behind. */
+export function addServiceCommands(program: Command): void {
+  program
+    .command('all')
+    .description('Run everything in this process, on an embedded PostgreSQL unless DATABASE_URL is set')
+    .action(async () => {
+      const config = readConfig();
+      await serve(config, { mode: 'own', migrate: true, dispatch: true, log: createLog(config.logLevel) });
+      process.exit();
+    });
+
+  program
+    .command('serve')
+    .description(
+      'Run the HTTP side, and the dispatcher unless --no-dispatch; any number of these share a database',
+    )
+    .option('--migrate', 'migrate the database first')
+    .option('--no-dispatch', 'leave deliveries to other processes')
+    .action(async (options: { migrate?: boolean; dispatch: boolean }) => {
+      const config = readConfig();
+      const { migrate = false, dispatch } = options;
+      await serve(config, { mode: 'join', migrate, dispatch, log: createLog(config.logLevel) });
+      process.exit();
+    });
+
+  program
+    .command('migrate')
+    .description(
+      "Bring the database's schema to this version; safe to run again and at once from several places",
+    )
+    .action(async () => {
+      const isDone = await migrate(readConfig());
+      process.exit(isDone ? 0 : EXIT.interrupted);
+    });
+}
