@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { describeError, MailgressError } from '../core/errors.ts';
+import { problemSchema } from '../http/problem.ts';
 import { readInstance } from '../ops/data-directory.ts';
 
 /** A running service, as the command line talks to it. */
@@ -57,8 +58,9 @@ export async function request(url: string, init: RequestInit): Promise<Response>
 export async function readAnswer(response: Response): Promise<unknown> {
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok) return body;
-  const detail =
-    typeof body === 'object' && body !== null && 'detail' in body ? String(body.detail) : response.statusText;
+  const problem = problemSchema.safeParse(body).data;
+  const faults = problem?.errors?.map(({ path, message }) => `${path}: ${message}`) ?? [];
+  const detail = [problem?.detail ?? response.statusText, ...faults].join('; ');
   if (response.status === 401) {
     throw new MailgressError('unauthorized', `The service does not accept the key or signature: ${detail}`);
   }

@@ -1,22 +1,20 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { type Config, readConfig } from '../config.ts';
 import { endpointSchema, mailboxSchema, sourceSchema } from '../core/resources.ts';
-import { sign, verify } from '../core/signature.ts';
+import { sign } from '../core/signature.ts';
 import { resultsSchema } from '../http/ingest.ts';
 import { readInstance } from '../ops/data-directory.ts';
 import { startService } from '../service.ts';
 import { migrateDatabase } from '../store/migrate.ts';
 import { version } from '../version.ts';
 import { type Client, createClient, readAnswer, request } from './client.ts';
+import { startDemoConsumer } from './demo-consumer.ts';
 import { createDemoMails } from './demo-mails.ts';
 import { openConfiguredDatabase } from './open-database.ts';
 import { colour, say } from './print.ts';
@@ -103,7 +101,7 @@ async function run(client: Client): Promise<void> {
   const source = sourceSchema
     .extend({ secret: z.string(), ingestUrl: z.string() })
     .parse(await client.call('POST', `/v1/mailboxes/${mailbox.id}/sources`, { kind: 'apps-script' }));
-  const consumer = await startConsumer();
+  const consumer = await startDemoConsumer();
   const endpoint = endpointSchema
     .extend({ secret: z.string() })
     .parse(await client.call('POST', '/v1/endpoints', { url: consumer.url, description: 'demo' }));
@@ -157,77 +155,4 @@ async function post(client: Client, source: { id: string; secret: string }, item
   const [result] = results;
   if (result === undefined) throw new Error('a batch of one was answered without a result');
   return result;
-}
-
-const arrivalSchema = z.object({
-  data: z.object({
-    id: z.string(),
-    subject: z.string().nullable(),
-    placement: z.string(),
-    parse: z.string(),
-    attachments: z.array(z.unknown()),
-  }),
-});
-
-type Arrival = { isVerified: boolean; atMs: number; summary: string };
-
-async function startConsumer() {
-  const arrived = new Map<
-    string,
-    { body: Buffer; headers: Record<string, string | undefined>; atMs: number }
-  >();
-  let onArrival = () => {};
-  const server = createServer(async (incoming, response) => {
-    const body = await buffer(incoming);
-    const atMs = performance.now();
-    const header = (name: string) => incoming.headers[name]?.toString();
-    const { data } = arrivalSchema.parse(JSON.parse(body.toString('utf8')));
-    arrived.set(data.id, {
-      body,
-      atMs,
-      headers: {
-        id: header('webhook-id'),
-        timestamp: header('webhook-timestamp'),
-        signature: header('webhook-signature'),
-      },
-    });
-    response.writeHead(204).end();
-    onArrival();
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-
-  return {
-    url: `http://127.0.0.1:${port}/`,
-    async waitFor(messageId: string, secret: string): Promise<Arrival> {
-      while (!arrived.has(messageId)) {
-        await new Promise<void>((resolve) => {
-          onArrival = resolve;
-        });
-      }
-      const one = arrived.get(messageId);
-      if (one === undefined) throw new Error('unreachable');
-      const { data } = arrivalSchema.parse(JSON.parse(one.body.toString('utf8')));
-      const { id, timestamp, signature } = one.headers;
-      const files = data.attachments.length > 0 ? `, ${data.attachments.length} attachment` : '';
-      const parse = data.parse === 'ok' ? '' : `, parse: ${data.parse}`;
-      return {
-        isVerified: verify({
-          secrets: [secret],
-          headers: { id, timestamp, signature },
-          body: one.body,
-          now: new Date(),
-        }).ok,
-        atMs: one.atMs,
-        summary: `"${data.subject ?? ''}" in ${data.placement}${files}${parse}`,
-      };
-    },
-    async close() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
 }

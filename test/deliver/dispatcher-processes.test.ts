@@ -10,7 +10,6 @@ import { openDatabase } from '../../src/store/database.ts';
 import { addConsumer, addDue } from '../support/deliveries.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import { startMailgress } from '../support/process.ts';
-import { startProxy } from '../support/proxy.ts';
 import {
   ADMIN_TOKEN,
   addSource,
@@ -23,6 +22,7 @@ import {
   startTestService,
   type TestService,
 } from '../support/service.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /* The dispatchers here never scan: whatever they do, they were told to. */
 const NEVER_MS = 3_600_000;
@@ -74,6 +74,13 @@ async function waitForListener(): Promise<void> {
   await waitUntil('someone listens', isListenedTo);
 }
 
+/** Until the service has seen it and tried in vain. */
+async function takeAway(proxy: TcpProxy): Promise<void> {
+  const before = proxy.connections();
+  await proxy.hangUp();
+  await waitUntil('it has tried in vain', () => proxy.connections() > before + 3);
+}
+
 async function rowsOf(status: string): Promise<{ attempts: number; isFree: boolean }[]> {
   return sql`SELECT attempts, lease_owner IS NULL AND next_attempt_at <= now() AS "isFree"
     FROM deliveries WHERE status = ${status}`;
@@ -103,14 +110,13 @@ describe('a process that does not dispatch', () => {
   });
 
   test('is heard again after the database was away', async () => {
-    await using proxy = await startProxy(service.databaseUrl);
+    await using proxy = await startTcpProxy(service.databaseUrl);
     await using _ = startOwnDispatcher(proxy.url);
     await using consumer = await addConsumer(service);
     await waitForListener();
-    proxy.cut();
-    await waitUntil('it has tried in vain', () => proxy.refusals() > 3);
-    assert.equal(await isListenedTo(), false);
-    proxy.restore();
+    await takeAway(proxy);
+    await waitUntil('nobody listens', async () => !(await isListenedTo()));
+    await proxy.pass();
     await waitForListener();
     await service.api('POST', `/v1/endpoints/${consumer.id}/test`);
     await consumer.waitFor(1);
@@ -206,13 +212,13 @@ test('what is answered while the database is away is recorded when it is back, a
     answers.push(() => response.writeHead(204).end());
   });
   await addDue(sql, consumer.id, 5);
-  await using proxy = await startProxy(service.databaseUrl);
+  await using proxy = await startTcpProxy(service.databaseUrl);
   await using _ = startOwnDispatcher(proxy.url);
   await consumer.waitFor(5);
-  proxy.cut();
+  await takeAway(proxy);
   for (const answer of answers) answer();
-  await waitUntil('it has tried in vain', () => proxy.refusals() > 5);
-  proxy.restore();
+  await takeAway(proxy);
+  await proxy.pass();
   await waitUntil('all are recorded', async () => (await rowsOf('succeeded')).length === 5);
   assert.deepEqual(
     [...(await rowsOf('succeeded'))].map(({ attempts }) => attempts),

@@ -1,9 +1,8 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 
 /** A connection on which a client can misbehave, as fetch cannot. */
 export type RawConnection = {
-  socket: Socket;
   write(bytes: string | Uint8Array): Promise<void>;
   /** Resolves with all that has come, once it holds a whole head and as much body as that announces. */
   answer(): Promise<RawAnswer>;
@@ -28,7 +27,6 @@ export async function openRawConnection(address: string, { isEager = true } = {}
   if (isEager) socket.on('data', onData);
 
   return {
-    socket,
     write: (bytes) =>
       new Promise((resolve, reject) =>
         socket.write(bytes, (error) => (error == null ? resolve() : reject(error))),

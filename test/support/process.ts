@@ -17,6 +17,8 @@ export type MailgressProcess = AsyncDisposable & {
   ready(): Promise<string>;
   /** Resolves once it has written `text` to standard error. */
   says(text: string): Promise<void>;
+  /** Resolves once it has written `text` to standard output. */
+  prints(text: string): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   ended: Promise<Ended>;
 };
@@ -73,6 +75,8 @@ export function startMailgress(
     // A failed spawn has none, and `ended` then tells.
     pid: child.pid ?? 0,
     ready: () => until('it listens', () => /listens on (\S+)\n/.exec(output.stdout)?.[1]),
+    prints: (text) =>
+      until(`it prints "${text}"`, () => output.stdout.includes(text) || undefined).then(() => {}),
     says: (text) =>
       until(`it says "${text}"`, () => output.stderr.includes(text) || undefined).then(() => {}),
     kill: (signal) => void child.kill(signal),

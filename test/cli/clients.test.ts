@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type Consumer, startConsumer } from '../support/consumer.ts';
+import { type Ended, startMailgress } from '../support/process.ts';
+import {
+  ADMIN_TOKEN,
+  addSource,
+  batch,
+  gmailItem,
+  mailOf,
+  startTestService,
+  type TestService,
+} from '../support/service.ts';
+
+let service: TestService;
+let consumer: Consumer;
+before(async () => {
+  service = await startTestService();
+  consumer = await startConsumer();
+});
+after(async () => {
+  await service.dispose();
+  await consumer.close();
+});
+
+async function run(...args: string[]): Promise<Ended> {
+  await using command = startMailgress(args, {
+    MAILGRESS_PUBLIC_URL: service.address,
+    MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
+  });
+  return await command.ended;
+}
+
+/** Of a command with `--json`. */
+async function runJson(...args: string[]) {
+  const { code, stdout, stderr } = await run(...args, '--json');
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+test('makes a mailbox, a source and an endpoint, tests it, and lists them all', async () => {
+  const mailbox = await runJson('mailbox', 'add', 'cli@example.com', '--tenant', 'acme');
+  assert.match(mailbox.id, /^mbx_/);
+  const source = await runJson('source', 'add', '--mailbox', 'CLI@example.com', '--kind', 'raw');
+  assert.match(source.secret, /^whsec_/);
+  assert.equal(source.ingestUrl, `${service.address}/v1/ingest/raw/${source.id}`);
+  const endpoint = await runJson('endpoint', 'add', consumer.url, '--types', 'message.received,gap.opened');
+  assert.deepEqual(endpoint.types, ['message.received', 'gap.opened']);
+
+  const tested = await run('endpoint', 'test', endpoint.id);
+  assert.equal(tested.code, 0, tested.stderr);
+  assert.match(tested.stdout, /^204 in \d+ ms {2}delivered\n$/);
+  assert.match(consumer.received[0]?.body ?? '', /"type":"endpoint.test"/);
+
+  for (const [what, sought] of [
+    ['mailbox', mailbox.id],
+    ['source', source.id],
+    ['endpoint', endpoint.id],
+  ]) {
+    const { stdout } = await run(what, 'list');
+    assert.match(stdout, new RegExp(`\\b${sought}\\b`));
+    assert.ok(!stdout.includes('\u001b') && !stdout.includes('whsec_'), 'neither colour nor a secret');
+    const listed = await runJson(what, 'list');
+    assert.ok(listed.some(({ id }: { id: string }) => id === sought));
+  }
+});
+
+test('stops a source and starts it again', async () => {
+  const source = await addSource(service, 'raw');
+  assert.equal((await runJson('source', 'stop', source.id)).state, 'disconnected');
+  assert.equal((await runJson('source', 'start', source.id)).state, 'idle');
+});
+
+test('says how everything is', async () => {
+  await addSource(service, 'raw', 'status@example.com');
+  const { code, stdout } = await run('status');
+  assert.equal(code, 0);
+  assert.match(stdout, /ready/);
+  assert.match(stdout, /^status@example\.com +raw +idle +never +never +0 +0$/m);
+  assert.equal((await runJson('status')).status, 'ok');
+});
+
+test('tail prints events as they come', async () => {
+  await using tail = startMailgress(['tail', '--json', '--since', 'start'], {
+    MAILGRESS_PUBLIC_URL: service.address,
+    MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
+  });
+  const source = await addSource(service);
+  await service.push(source, batch([gmailItem('7a11', mailOf('Seen by tail'))]));
+  await tail.prints('Seen by tail');
+  tail.kill('SIGINT');
+  const { stdout } = await tail.ended;
+  const last = stdout.trimEnd().split('\n').at(-1) ?? '';
+  assert.equal(JSON.parse(last).data.subject, 'Seen by tail');
+});
+
+describe('is told in one line, with the right exit code', () => {
+  const elsewhere = 'http://127.0.0.1:9';
+  for (const [what, args, code, words] of [
+    ['no service', ['mailbox', 'list', '--url', elsewhere], 69, /Nobody answers at http:\/\/127\.0\.0\.1:9 /],
+    ['a wrong key', ['status', '--token', 'wrong'], 78, /does not accept the key/],
+    ['an unknown id', ['source', 'stop', `src_${'0'.repeat(32)}`], 65, /There is no source/],
+    [
+      'an unknown mailbox',
+      ['source', 'add', '--mailbox', 'no@example.com', '--kind', 'raw'],
+      65,
+      /mailbox add no@/,
+    ],
+    ['a bad URL', ['endpoint', 'add', 'ftp://example.com'], 65, /url/],
+    ['no arguments', ['mailbox', 'add'], 64, /missing required argument/],
+    ['a file that is not there', ['send', '/nowhere.eml'], 64, /Cannot read \/nowhere\.eml/],
+  ] as const) {
+    test(what, async () => {
+      const { code: ended, told } = await run(...args);
+      assert.equal(ended, code);
+      assert.match(told[0] ?? '', words);
+      assert.ok(told.length <= 2, told.join('\n'));
+    });
+  }
+});
