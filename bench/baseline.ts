@@ -30,6 +30,7 @@ const source: IngressSource = {
   address: 'grace@example.org',
   isWanted: true,
   secrets: [secret],
+  hasStubs: false,
 };
 
 const answerAtOnce: Ingest = async () => ({ status: 'accepted', messageId: createId('msg') });

@@ -13,7 +13,7 @@ $$;
 -- Compressed by us where it helps: do not try again.
 ALTER TABLE raw_mails ALTER COLUMN bytes SET STORAGE EXTERNAL;
 --> statement-breakpoint
--- A delivery is updated twice in its life; room on its page keeps the row where it is.
+-- A delivery is updated twice in its life: room for its versions on its own page.
 ALTER TABLE deliveries SET (fillfactor = 75);
 --> statement-breakpoint
 ALTER TABLE sources SET (fillfactor = 70);
@@ -35,8 +35,8 @@ BEGIN
   DELETE FROM attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id = ANY (event_ids));
   DELETE FROM deliveries WHERE event_id = ANY (event_ids);
   DELETE FROM events WHERE id = ANY (event_ids);
-  DELETE FROM raw_mails WHERE message_id = ANY (event_ids);
   DELETE FROM messages WHERE mailbox_id = doomed;
+  DELETE FROM raw_mails WHERE message_id = ANY (event_ids);
   DELETE FROM dedupe_ledger WHERE mailbox_id = doomed;
   RETURN true;
 END

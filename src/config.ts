@@ -3,7 +3,7 @@ import { MailgressError } from './core/errors.ts';
 
 /**
  * The whole configuration, read once at start. Secrets that are absent here and the database is embedded are
- * generated into the data directory; see `ops/instance.ts`.
+ * generated into the data directory; see `cli/open-database.ts`.
  */
 export type Config = {
   readonly database: { readonly kind: 'url'; readonly url: string } | { readonly kind: 'embedded' };
@@ -64,7 +64,7 @@ export const environmentSchema = z.object({
     .optional(),
   MAILGRESS_SOURCE_SECRET: z.string().startsWith('whsec_', { error: 'must begin with whsec_' }).optional(),
   MAILGRESS_EGRESS_ALLOW: list.default([]),
-  MAILGRESS_BODY_LIMIT_BYTES: integer(1024, 1_000_000_000).default(52_428_800),
+  MAILGRESS_BODY_LIMIT_BYTES: integer(1024, 200_000_000).default(52_428_800),
   LOG_LEVEL: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }).default('info'),
 });
 

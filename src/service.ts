@@ -83,7 +83,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const activity = createActivityRecorder(database.hot, (error) =>
       log.warn({ reason: describeStoreError(error) }, 'could not record that sources are alive'),
     );
-    stops.push(() => activity.stop());
+    stops.push(() => database.inTime(activity.stop()));
     const commit = createMailCommit(database.hot, {
       deadlineMs: database.deadlineMs,
       onDeliveries: () => dispatcher?.wake(),
@@ -96,7 +96,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       database,
       keyring,
       ingest: createIngest((row) => commit.submit(row)),
-      ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.sql, keyring, id))),
+      ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
       egress,
       wakeDispatcher,

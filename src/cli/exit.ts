@@ -1,5 +1,5 @@
 import { type ErrorCode, MailgressError } from '../core/errors.ts';
-import { describeStoreError, isUnavailable } from '../store/unavailable.ts';
+import { describeStoreError, isAccessRefused, isUnavailable } from '../store/unavailable.ts';
 
 /** BSD's sysexits(3), and what shells answer for a command that Ctrl-C ended. */
 export const EXIT = {
@@ -36,5 +36,5 @@ export function reportError(error: unknown): number {
     return EXIT.unavailable;
   }
   process.stderr.write(`mailgress: ${describeStoreError(error)}\n`);
-  return EXIT.software;
+  return isAccessRefused(error) ? EXIT.configuration : EXIT.software;
 }

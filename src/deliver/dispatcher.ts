@@ -91,7 +91,7 @@ export function startDispatcher(options: {
       const limit = Math.min(CLAIM_LIMIT, MAX_IN_FLIGHT - underWay.size);
       if (limit <= 0) return;
       const claim = await database.inTime(claimDueDeliveries(sql, { owner, limit, leaseMs: LEASE_MS }));
-      if (isStopped) return releaseDeliveries(sql, claim.deliveries);
+      if (isStopped) return database.inTime(releaseDeliveries(sql, claim.deliveries));
       for (const delivery of claim.deliveries) {
         const { id } = delivery.endpoint;
         if (claim.fullEndpoints.has(id)) fullEndpoints.add(id);
@@ -118,7 +118,7 @@ export function startDispatcher(options: {
     try {
       await keep(record);
       if (outcome.kind === 'gone') {
-        await disableEndpoint(sql, delivery.endpoint.id, 'it answered 410 Gone');
+        await database.inTime(disableEndpoint(sql, delivery.endpoint.id, 'it answered 410 Gone'));
         // The other endpoints are told of it.
         wake();
       }
@@ -151,11 +151,7 @@ export function startDispatcher(options: {
   }
 
   const scan = setInterval(wake, options.scanIntervalMs ?? SCAN_INTERVAL_MS);
-  database
-    .listen(DELIVERIES_CHANNEL, wake)
-    .catch((error) =>
-      log.warn({ reason: describeStoreError(error) }, 'no notifications; the scan finds the mail'),
-    );
+  database.listen(DELIVERIES_CHANNEL, wake);
   wake();
 
   return {

@@ -24,10 +24,13 @@ export async function readBody(request: Request, limitBytes: number): Promise<Ui
   return announced === null ? readChunks(reader, limitBytes) : refuseRest(reader, limitBytes);
 }
 
+/** Of others, such as TRACE, a Request cannot even be made. */
+const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
+
 /** Reads the body of every request that comes through, up to a limit, before what is behind looks into it. */
 export function limitBody(limitBytes: number): MiddlewareHandler {
   return async (c, next) => {
-    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {
+    if (METHODS_WITH_BODY.has(c.req.method)) {
       const body = Buffer.from(await readBody(c.req.raw, limitBytes));
       c.req.raw = new Request(c.req.raw, { body });
     }

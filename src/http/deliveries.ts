@@ -23,7 +23,7 @@ export function deliveryRoutes({ database: { sql }, wakeDispatcher }: Services):
       tags,
       summary: 'List deliveries, newest first',
       request: {
-        query: z.object({
+        query: z.strictObject({
           ...pageQuery,
           endpoint: idField('ep').optional(),
           status: deliveryStatusSchema.optional(),

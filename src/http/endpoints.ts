@@ -72,7 +72,7 @@ export function endpointRoutes(services: Services): OpenAPIHono {
       path: '/v1/endpoints',
       tags,
       summary: 'List endpoints, newest first',
-      request: { query: z.object(pageQuery) },
+      request: { query: z.strictObject(pageQuery) },
       responses: { 200: answer('A page', pageSchema(endpointSchema)), ...problems(400, 401) },
     }),
     async (c) => c.json(printPage(await listEndpoints(sql, parsePage('ep', c.req.valid('query')))), 200),

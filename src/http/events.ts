@@ -14,7 +14,7 @@ const eventSchema = z.object({
   data: z.record(z.string(), z.unknown()).describe('Of `message.received`, the message'),
 });
 
-const querySchema = z.object({
+const querySchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(500).default(50),
   after: z
     .string()
@@ -25,7 +25,7 @@ const querySchema = z.object({
 });
 
 /** The log, oldest first: page on with `next` for ever, and nothing is skipped. */
-export function eventRoutes({ database: { hot } }: Services): OpenAPIHono {
+export function eventRoutes({ database: { sql } }: Services): OpenAPIHono {
   const router = createRouter();
 
   router.openapi(
@@ -42,8 +42,8 @@ export function eventRoutes({ database: { hot } }: Services): OpenAPIHono {
     }),
     async (c) => {
       const { limit, after, types } = c.req.valid('query');
-      if (after === 'now') return c.json({ data: [], next: printCursor(await findFeedEnd(hot)) }, 200);
-      const page = await readFeed(hot, {
+      if (after === 'now') return c.json({ data: [], next: printCursor(await findFeedEnd(sql)) }, 200);
+      const page = await readFeed(sql, {
         after: after === undefined ? FEED_START : parseCursor(after),
         types: types?.split(',').map((type) => type.trim()) ?? [],
         limit,

@@ -28,6 +28,8 @@ type Result = z.infer<typeof resultsSchema>['results'][number];
 
 /** So many mails of one batch are in memory as rows at a time; a batch has as many as its body holds. */
 const MAILS_AT_ONCE = 128;
+/** And so many bytes of them: as a document a mail can have six times its size. */
+const BYTES_AT_ONCE = 8 * 1024 * 1024;
 
 /**
  * The signed ways in. Whatever is answered with 2xx is durable; an error answer stores nothing that sending the same
@@ -66,7 +68,7 @@ export function ingestRoutes(services: Services): OpenAPIHono {
   router.post('/v1/ingest/apps-script/:sourceId', async (c) => {
     const { source, bytes } = await admit(c, 'apps-script', services);
     const { items, report, heartbeat } = parseAppsScriptBody(bytes);
-    const results = await takeBatch(items, report, source, services);
+    const results = await takeBatch(items, { ...EMPTY_REPORT, ...report }, source, services);
     services.activity.note(source.id, { hasMessage: items.length > 0, heartbeat });
     return c.json({ results });
   });
@@ -97,8 +99,7 @@ async function takeBatch(
   services: Services,
 ): Promise<Result[]> {
   const results: Result[] = [];
-  for (let at = 0; at < items.length; at += MAILS_AT_ONCE) {
-    const group = items.slice(at, at + MAILS_AT_ONCE);
+  for (const group of groupsOf(items)) {
     const settled = await Promise.allSettled(group.map((item) => takeItem(item, source, services)));
     for (const one of settled) {
       if (one.status === 'rejected') throw one.reason;
@@ -106,19 +107,43 @@ async function takeBatch(
     }
   }
 
-  const rejected = items.flatMap((item, index) => {
+  const stored: string[] = [];
+  const rejected: BatchReport['failed'][number][] = [];
+  for (const [index, item] of items.entries()) {
     const result = results[index];
-    if (result?.status !== 'rejected') return [];
-    return [{ id: stubIdOf(item), error: result.reason ?? '', attempts: 1 }];
-  });
-  const whole = { ...report, failed: [...report.failed, ...rejected] };
+    if (result?.status !== 'rejected') stored.push(stubIdOf(item));
+    else rejected.push({ id: stubIdOf(item), error: result.reason ?? '', attempts: 1 });
+  }
+  const whole = { ...report, failed: [...report.failed, ...rejected], stored };
   const isWorthKeeping =
-    whole.cursor !== null || whole.gap !== null || whole.missing.length > 0 || whole.failed.length > 0;
+    whole.cursor !== null ||
+    whole.gap !== null ||
+    whole.missing.length > 0 ||
+    whole.failed.length > 0 ||
+    (source.hasStubs && stored.length > 0);
   if (isWorthKeeping) {
     const { database, wakeDispatcher } = services;
-    if (await database.inTime(recordBatch(database.sql, source.id, whole))) wakeDispatcher();
+    if (await database.inTime(recordBatch(database.hot, source.id, whole))) wakeDispatcher();
   }
   return results;
+}
+
+/** The items in their order, in groups of so many mails and bytes at the most; a larger mail goes alone. */
+function groupsOf(items: readonly BatchItem[]): BatchItem[][] {
+  const groups: BatchItem[][] = [];
+  let bytes = 0;
+  for (const item of items) {
+    const size = 'mail' in item ? item.mail.bytes.length : 0;
+    const last = groups.at(-1);
+    if (last === undefined || last.length === MAILS_AT_ONCE || bytes + size > BYTES_AT_ONCE) {
+      groups.push([item]);
+      bytes = size;
+    } else {
+      last.push(item);
+      bytes += size;
+    }
+  }
+  return groups;
 }
 
 async function takeItem(item: BatchItem, source: IngressSource, services: Services): Promise<Result> {

@@ -45,7 +45,7 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
       path: '/v1/mailboxes',
       tags,
       summary: 'List mailboxes, newest first',
-      request: { query: z.object(pageQuery) },
+      request: { query: z.strictObject(pageQuery) },
       responses: { 200: answer('A page', pageSchema(mailboxSchema)), ...problems(400, 401) },
     }),
     async (c) => c.json(printPage(await listMailboxes(sql, parsePage('mbx', c.req.valid('query')))), 200),

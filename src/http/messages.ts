@@ -36,7 +36,7 @@ export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
       tags,
       summary: 'List messages, newest first, without text, html and headers',
       request: {
-        query: z.object({
+        query: z.strictObject({
           ...pageQuery,
           mailbox: idField('mbx').optional(),
           placement: placementSchema.optional(),

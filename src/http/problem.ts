@@ -2,7 +2,7 @@ import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { z } from 'zod';
 import { type ErrorCode, MailgressError } from '../core/errors.ts';
-import { isUnavailable, storeUnavailable } from '../store/unavailable.ts';
+import { isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
 
 /** RFC 9457, with a stable `code` and, for bad input, where it is bad. */
 export const problemSchema = z.object({
@@ -40,7 +40,8 @@ const RETRY_AFTER_S = 2;
 /** What an error means to the caller. Anything unexpected is `internal`, without its words. */
 export function toMailgressError(error: unknown): MailgressError {
   if (error instanceof MailgressError && error.code in PROBLEMS) return error;
-  if (isUnavailable(error)) return storeUnavailable(error);
+  // A deadlock is undone, and gone at the next try.
+  if (isUnavailable(error) || isConflict(error)) return storeUnavailable(error);
   if (error instanceof HTTPException) return fromHttpException(error);
   return new MailgressError('internal', 'Something went wrong here; the log has it under this request id', {
     cause: error,

@@ -59,7 +59,7 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
       tags,
       summary: 'List sources, newest first',
       request: {
-        query: z.object({
+        query: z.strictObject({
           ...pageQuery,
           mailbox: idField('mbx').optional(),
           tenant: tenantField.optional(),

@@ -1,6 +1,5 @@
 import type { Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
-import type { Gap } from '../core/resources.ts';
 
 /** What a pushed batch tells beside its mails. */
 export type BatchReport = {
@@ -9,10 +8,12 @@ export type BatchReport = {
   missing: readonly string[];
   failed: readonly { id: string; error: string; attempts: number }[];
   gap: { from: string | null; reason: string; recoveredBy: string | null } | null;
+  /** Provider ids of mail that is stored: stubs that stood for it go. */
+  stored: readonly string[];
 };
 
 /** A batch that tells nothing beside its mails. */
-export const EMPTY_REPORT: BatchReport = { cursor: null, missing: [], failed: [], gap: null };
+export const EMPTY_REPORT: BatchReport = { cursor: null, missing: [], failed: [], gap: null, stored: [] };
 
 /**
  * Keeps the report, all or nothing: stubs for what is not stored, a row and an event for a gap, and the cursor. Call it
@@ -41,12 +42,15 @@ async function writeReport(
   report: BatchReport,
 ): Promise<{ moved: number; logged: number }> {
   const stubs = stubsOf(report);
-  const gap = gapOf(sourceId, report, cursor);
+  const gap = gapOf(report, cursor);
   const [written] = await sql<[{ moved: number; logged: number }]>`
     WITH moved AS (
       UPDATE sources SET cursor = ${greaterCursor(cursor, report.cursor?.to ?? null)}::text
       WHERE id = ${uuidOf(sourceId)} AND cursor IS NOT DISTINCT FROM ${cursor}::text
       RETURNING id
+    ), cleared AS (
+      DELETE FROM stubs USING moved
+      WHERE source_id = moved.id AND provider_id = ANY (${[...report.stored]}::text[])
     ), stubbed AS (
       INSERT INTO stubs (id, source_id, provider_id, status, error, attempts)
       SELECT stub.id, moved.id, provider_id, status, error, attempts
@@ -61,18 +65,22 @@ async function writeReport(
         status = excluded.status, error = excluded.error, updated_at = now(),
         attempts = greatest(stubs.attempts, excluded.attempts)
     ), gapped AS (
-      INSERT INTO gaps (id, source_id, reason, from_cursor, to_cursor, recovered_by, opened_at, recovered_at)
-      SELECT ${gap === undefined ? null : gap.id.slice('gap_'.length)}::uuid, moved.id, ${gap?.reason ?? ''}::text,
-             ${gap?.from ?? null}::text, ${gap?.to ?? null}::text, ${gap?.recoveredBy ?? null}::text,
-             ${gap?.openedAt ?? null}::timestamptz, ${gap?.recoveredAt ?? null}::timestamptz
+      INSERT INTO gaps (id, source_id, reason, from_cursor, to_cursor, recovered_by, recovered_at)
+      SELECT ${uuidOf(createId('gap'))}::uuid, moved.id, ${gap?.reason ?? ''}::text, ${gap?.from ?? null}::text,
+             ${gap?.to ?? null}::text, ${gap?.recoveredBy ?? null}::text,
+             -- Told of with its recovery it is closed: the mails of the recovery came with or before this batch.
+             CASE WHEN ${gap?.recoveredBy != null}::boolean THEN now() END
       FROM moved WHERE ${gap !== undefined}::boolean
-      -- A batch may come twice; its gap is one.
-      ON CONFLICT DO NOTHING
-      RETURNING id
+      -- A batch may come twice; its gap is one, and may be told of again when it is recovered.
+      ON CONFLICT (source_id, reason, from_cursor, to_cursor) DO UPDATE
+        SET recovered_by = excluded.recovered_by, recovered_at = excluded.recovered_at
+        WHERE gaps.recovered_at IS NULL AND excluded.recovered_at IS NOT NULL
+      RETURNING *
     ), logged AS (
       INSERT INTO events (id, type, tenant, mailbox_id, data)
-      SELECT ${uuidOf(createId('evt'))}::uuid, ${gap?.recoveredAt ? 'gap.recovered' : 'gap.opened'}::text,
-             ${tenant}::text, ${mailboxId}::uuid, ${JSON.stringify({ gap })}::text::json
+      SELECT ${uuidOf(createId('evt'))}::uuid,
+             CASE WHEN recovered_at IS NULL THEN 'gap.opened' ELSE 'gap.recovered' END,
+             ${tenant}::text, ${mailboxId}::uuid, json_build_object('gap', ${gapAsJson(sql)})
       FROM gapped
       RETURNING id, type, tenant
     ), told AS (
@@ -86,20 +94,27 @@ async function writeReport(
   return written;
 }
 
+/** A row of gaps in the shape of `gapSchema`. */
+function gapAsJson(sql: Sql) {
+  const iso = (column: string) =>
+    sql`to_char(${sql(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+  return sql`json_build_object(
+    'id', 'gap_' || replace(id::text, '-', ''), 'sourceId', 'src_' || replace(source_id::text, '-', ''),
+    'reason', reason, 'from', from_cursor, 'to', to_cursor, 'recoveredBy', recovered_by,
+    'openedAt', ${iso('opened_at')}, 'recoveredAt', ${iso('recovered_at')})`;
+}
+
 /** The gap that a batch tells of, or shows by beginning behind what was acknowledged. */
-function gapOf(sourceId: Id<'src'>, report: BatchReport, acknowledged: string | null): Gap | undefined {
+function gapOf(
+  report: BatchReport,
+  acknowledged: string | null,
+): { reason: string; from: string | null; to: string | null; recoveredBy: string | null } | undefined {
   const { cursor, gap } = report;
-  const now = new Date().toISOString();
-  const base = { id: createId('gap'), sourceId, openedAt: now };
-  if (gap !== null) {
-    // Told of with its recovery it is closed: the mails of the recovery came with or before this batch.
-    return { ...base, ...gap, to: cursor?.to ?? null, recoveredAt: gap.recoveredBy === null ? null : now };
-  }
+  if (gap !== null) return { ...gap, to: cursor?.to ?? null };
   // History ids are unsigned 64-bit and may grow past that: compared as BigInt, never as numbers.
   if (acknowledged === null || cursor === null || BigInt(cursor.from) <= BigInt(acknowledged))
     return undefined;
-  const jump = { reason: 'cursor_jump', from: acknowledged, to: cursor.from };
-  return { ...base, ...jump, recoveredBy: null, recoveredAt: null };
+  return { reason: 'cursor_jump', from: acknowledged, to: cursor.from, recoveredBy: null };
 }
 
 function greaterCursor(a: string | null, b: string | null): string | null {
@@ -114,5 +129,6 @@ function stubsOf(report: BatchReport): Stub[] {
   const byId = new Map<string, Stub>();
   for (const id of report.missing) byId.set(id, { id, status: 'missing', error: null, attempts: 0 });
   for (const failed of report.failed) byId.set(failed.id, { ...failed, status: 'failed' });
+  for (const id of report.stored) byId.delete(id);
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -39,7 +39,12 @@ export function createMailCommit(
 ): GroupCommit<MailRow, CommitOutcome> {
   return createGroupCommit<MailRow, CommitOutcome>({
     flush: (rows) => commitMails(sql, rows, options),
-    sizeOf: (row) => row.document.length + row.raw.bytes.length * 2 + 512,
+    sizeOf: (row) =>
+      row.document.length +
+      (row.fullText?.length ?? 0) +
+      (row.fullHtml?.length ?? 0) +
+      row.raw.bytes.length * 2 +
+      512,
     maxRows: 256,
     maxBytes: 8 * 1024 * 1024,
     gatherMs: 3,
@@ -96,7 +101,9 @@ function outcomeOf(
 ): CommitOutcome {
   if (storedIds.has(row.messageId)) return { status: 'accepted', messageId: row.messageId };
   const messageId = duplicates.get(row.messageId);
-  return messageId === undefined ? { status: 'mailbox_gone' } : { status: 'duplicate', messageId };
+  if (messageId === undefined) return { status: 'mailbox_gone' };
+  // Its own id: stored by a flush whose answer was lost, or that had to be written again.
+  return { status: messageId === row.messageId ? 'accepted' : 'duplicate', messageId };
 }
 
 /**
@@ -210,13 +217,16 @@ async function resolveDuplicates(sql: Sql, rows: readonly MailRow[]): Promise<Ma
 async function completeMessage(sql: Sql, messageId: Id<'msg'>, row: MailRow): Promise<void> {
   const document = JSON.stringify({ ...JSON.parse(row.document), id: messageId });
   await sql`
-    WITH completed AS (
+    WITH box AS MATERIALIZED (
+      SELECT id FROM mailboxes WHERE id = ${uuidOf(row.mailboxId)} FOR KEY SHARE
+    ), completed AS (
       UPDATE messages SET
         placement = ${row.placement}, from_address = ${row.fromAddress}, subject = ${row.subject},
-        is_truncated = false, document = ${document}::text::json, full_text = ${row.fullText},
+        received_at = ${row.receivedAt}, is_truncated = false, document = ${document}::text::json, full_text = ${row.fullText},
         full_html = ${row.fullHtml}
-      WHERE id = ${uuidOf(messageId)} AND is_truncated
-      RETURNING id
+      FROM box
+      WHERE messages.id = ${uuidOf(messageId)} AND is_truncated
+      RETURNING messages.id
     )
     INSERT INTO raw_mails (message_id, bytes, is_compressed)
     SELECT id, ${row.raw.bytes}, ${row.raw.isCompressed} FROM completed

@@ -1,5 +1,7 @@
 import postgres, { type Sql } from 'postgres';
 import { withDeadline } from './deadline.ts';
+import { createListener, type Listener } from './listener.ts';
+import { createPool } from './pool.ts';
 import { createSockets, type Where } from './sockets.ts';
 
 /**
@@ -15,7 +17,7 @@ export type Database = {
   /** The hot path: ingest, claims, attempts. */
   readonly hot: Sql;
   /** Calls `onNotify` for each NOTIFY on `channel`, and once after each (re)connection, when some may be missed. */
-  listen(channel: string, onNotify: () => void): Promise<{ unlisten(): Promise<void> }>;
+  listen(channel: string, onNotify: () => void): void;
   /** So long a caller waits for an answer; then it is told that the store is away. */
   readonly deadlineMs: number;
   /** Waits for what is quick while the store is well. Where it is not answered in time, dead connections are ended. */
@@ -26,36 +28,33 @@ export type Database = {
 /** Longer than any statement of the hot path should take, shorter than the minute that Apps Script's fetch waits. */
 const DEADLINE_MS = 15_000;
 
-/** Waits this long for a connection: a database that is away should be told to the caller, not waited for. */
-const CONNECT_TIMEOUT_S = 5;
-const MAX_BACKOFF_S = 2;
-
 export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Database {
   const sockets = createSockets(deadlineMs / 3);
-  // The driver takes it, and its types do not know it.
-  const socket: object = { socket: (where: Where) => sockets.connect(where) };
-  const pool = (max: number) =>
-    postgres(url, {
-      max,
-      connect_timeout: CONNECT_TIMEOUT_S,
-      // The driver's default waits up to 20 s after a restart of the database; the next mail should not.
-      backoff: (retries: number) => Math.min(MAX_BACKOFF_S, 0.05 * 2 ** retries),
+  const connect = (onOver: () => void) => {
+    // The driver takes it, and its types do not know it.
+    const socket: object = { socket: (where: Where) => sockets.connect(where, onOver) };
+    return postgres(url, {
+      max: 1,
+      // Timers of its own, which outlive a client that is thrown away; see `createSockets`.
+      connect_timeout: 0,
+      max_lifetime: null,
       connection: { application_name: 'mailgress' },
       onnotice: () => {},
       ...socket,
     });
-  const sql = pool(6);
-  const hot = pool(4);
-  const notifications = pool(1);
+  };
+  const sql = createPool(6, connect);
+  const hot = createPool(4, connect);
+  const listeners: Listener[] = [];
 
   return {
     sql,
     hot,
     deadlineMs,
     inTime: (work) => withDeadline(work, deadlineMs, sockets.endSilent),
-    listen: (channel, onNotify) => notifications.listen(channel, onNotify, onNotify),
+    listen: (channel, onNotify) => void listeners.push(createListener(connect, channel, onNotify)),
     async close() {
-      await Promise.all([sql, hot, notifications].map((one) => one.end({ timeout: 5 })));
+      await Promise.all([...listeners, sql, hot].map((one) => one.end({ timeout: 5 })));
     },
   };
 }

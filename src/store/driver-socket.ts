@@ -1,36 +1,37 @@
 import { Socket } from 'node:net';
 
-/** Turns of the event loop in which all who wait for an answer hear of the end, and react to it. */
-const LINGER_TURNS = 20;
-
 /**
  * A socket whose end the driver survives.
  *
  * At 'close' postgres 3.4.9 lets go of its socket, and what is written to that connection afterwards goes to null in a
- * timer of its own: an uncaught exception, which ends the process (porsager/postgres #1154, #1208). Or the timer is
- * cleared but not forgotten, and the connection never writes again, whatever it is connected to
- * (LanternOps/breeze #3225). A statement begun between 'error' and 'close' is never answered.
+ * timer of its own: an uncaught exception, which ends the process (porsager/postgres #1154, #1208). Or it is kept, for
+ * the next connection to trip over (see `createPool`).
  *
- * So an end is an error here, a write after it fails as what was written before it does, and 'close' comes when all
- * that is over. With TLS the driver has a socket of its own around this one, and is not helped.
+ * So an end is always an error here, what is written after it goes nowhere, and the driver hears of no 'close': `onOver`
+ * is called, and must throw the client away. With TLS the driver has a socket of its own around this one; that hears
+ * of the 'close', but its client is thrown away as well.
  */
 export class DriverSocket extends Socket {
-  #isOver = false;
+  readonly #onOver: () => void;
+  #isFailed = false;
   #isEndedByUs = false;
 
+  constructor(onOver: () => void) {
+    super();
+    this.#onOver = onOver;
+  }
+
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === 'error') this.#isOver = true;
+    if (event === 'error') this.#isFailed = true;
     if (event !== 'close' || this.#isEndedByUs) return super.emit(event as string, ...args);
-    if (!this.#isOver) this.#fail();
-    this.#isOver = true;
-    this.#closeAfter(LINGER_TURNS);
+    if (!this.#isFailed && this.listenerCount('error') > 0) this.emit('error', closedByServer());
+    this.#isFailed = true;
+    this.#onOver();
     return true;
   }
 
   override write(chunk: Uint8Array | string, ...rest: []): boolean {
-    if (!this.#isOver) return super.write(chunk, ...rest);
-    setImmediate(() => this.#fail());
-    return true;
+    return this.#isFailed || super.write(chunk, ...rest);
   }
 
   override end(...args: []): this {
@@ -38,14 +39,8 @@ export class DriverSocket extends Socket {
     if (!this.readableEnded) this.#isEndedByUs = true;
     return super.end(...args);
   }
+}
 
-  #fail(): void {
-    const error = Object.assign(new Error('the server closed the connection'), { code: 'CONNECTION_CLOSED' });
-    if (this.listenerCount('error') > 0) this.emit('error', error);
-  }
-
-  #closeAfter(turns: number): void {
-    if (turns === 0) super.emit('close', true);
-    else setImmediate(() => this.#closeAfter(turns - 1));
-  }
+function closedByServer(): Error {
+  return Object.assign(new Error('the server closed the connection'), { code: 'CONNECTION_CLOSED' });
 }

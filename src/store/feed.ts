@@ -19,6 +19,10 @@ export type FeedPage = {
   next: FeedPosition;
 };
 
+type EventRow = { id: string; xid: string; type: string; createdAt: Date; data: string };
+/** Of the outer join, when there is nothing. */
+type NoEventRow = { id: null; xid: null; type: null; createdAt: null; data: null };
+
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 export const FEED_START: FeedPosition = { xid: '0', uuid: NIL_UUID };
 
@@ -34,24 +38,28 @@ export async function readFeed(
   request: { after: FeedPosition; types: readonly string[]; limit: number },
 ): Promise<FeedPage> {
   const { after, types, limit } = request;
-  const rows = await sql<{ id: string; xid: string; type: string; createdAt: Date; data: string }[]>`
-    SELECT events.id, events.xid::text AS xid, events.type, events.created_at AS "createdAt",
-           coalesce(messages.document, events.data)::text AS data
-    FROM events LEFT JOIN messages ON messages.id = events.id
-    WHERE (events.xid, events.id) > (${after.xid}::xid8, ${after.uuid}::uuid)
-      AND events.xid < pg_snapshot_xmin(pg_current_snapshot())
-      AND (cardinality(${[...types]}::text[]) = 0 OR events.type = ANY (${[...types]}::text[]))
-      AND coalesce(messages.document, events.data) IS NOT NULL
-    ORDER BY events.xid, events.id
-    LIMIT ${limit}`;
-  const events = rows.map(({ id, xid, type, createdAt, data }) => ({
-    id: idOf('evt', id),
-    type,
-    createdAt,
-    data,
-    position: { xid, uuid: id },
-  }));
-  return { events, next: events.at(-1)?.position ?? after };
+  const rows = await sql<({ horizon: string } & (EventRow | NoEventRow))[]>`
+    WITH horizon AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid)
+    SELECT horizon.xid::text AS horizon, page.*
+    FROM horizon LEFT JOIN LATERAL (
+      SELECT events.id, events.xid::text AS xid, events.type, events.created_at AS "createdAt",
+             coalesce(messages.document, events.data)::text AS data, events.xid AS place
+      FROM events LEFT JOIN messages ON messages.id = events.id
+      WHERE (events.xid, events.id) > (${after.xid}::xid8, ${after.uuid}::uuid) AND events.xid < horizon.xid
+        AND (cardinality(${[...types]}::text[]) = 0 OR events.type = ANY (${[...types]}::text[]))
+        AND coalesce(messages.document, events.data) IS NOT NULL
+      ORDER BY events.xid, events.id
+      LIMIT ${limit}
+    ) page ON true
+    ORDER BY page.place, page.id`;
+  const events = rows.flatMap(({ id, xid, type, createdAt, data }): FeedEvent[] =>
+    id === null ? [] : [{ id: idOf('evt', id), type, createdAt, data, position: { xid, uuid: id } }],
+  );
+  const last = events.at(-1)?.position ?? after;
+  // Not full: all below the horizon has been looked at, so that a rare type is not sought there again.
+  const horizon = rows[0]?.horizon;
+  const isAtHorizon = events.length < limit && horizon !== undefined && BigInt(horizon) > BigInt(last.xid);
+  return { events, next: isAtHorizon ? { xid: horizon, uuid: NIL_UUID } : last };
 }
 
 /** The end of what can be read now: for a reader who wants only what comes. */

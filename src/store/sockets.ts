@@ -5,14 +5,17 @@ import { DriverSocket } from './driver-socket.ts';
 export type Where = { host: string[]; port: number[]; path: string | false };
 
 export type Sockets = {
-  /** What the driver calls for each connection. */
-  connect(where: Where): Socket;
+  /** What the driver calls for each connection; `onOver` is called when it has ended. */
+  connect(where: Where, onOver: () => void): Socket;
   /** Ends those of which nothing is heard for another `graceMs`. One that idles may be among them: that costs nothing. */
   endSilent(): void;
 };
 
+/** From the first byte to the first answer. A database that is away should be told to the caller, not waited for. */
+const CONNECT_TIMEOUT_MS = 5000;
+
 /**
- * The sockets of the driver, made here for two things that it does not do.
+ * The sockets of the driver, made here for what it does not do.
  *
  * A server that vanished (a failover, a lost route) closes nothing. TCP then repeats for a quarter of an hour (Linux,
  * tcp_retries2), its keep-alive does not count while data is unacknowledged, Node has no TCP_USER_TIMEOUT, and the
@@ -27,13 +30,17 @@ export function createSockets(graceMs: number): Sockets {
   let turn = 0;
 
   return {
-    connect({ host, port, path }) {
+    connect({ host, port, path }, onOver) {
       for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
-      const socket = new DriverSocket();
+      const socket = new DriverSocket(onOver);
       sockets.add(socket);
       socket.once('end', () => {
         if (socket.bytesRead === 0) socket.destroy(closedAtOnce());
       });
+      const patience = setTimeout(() => {
+        if (socket.bytesRead === 0) socket.destroy(connectTimeout());
+      }, CONNECT_TIMEOUT_MS);
+      patience.unref();
       if (path) return socket.connect(path);
       const at = turn++ % host.length;
       const one = { host: host[at] ?? 'localhost', port: port[at] ?? 5432 };
@@ -55,4 +62,9 @@ export function createSockets(graceMs: number): Sockets {
 
 function closedAtOnce(): Error {
   return Object.assign(new Error('the server closed the connection at once'), { code: 'ECONNRESET' });
+}
+
+function connectTimeout(): Error {
+  const message = `the server did not answer in ${CONNECT_TIMEOUT_MS} ms`;
+  return Object.assign(new Error(message), { code: 'CONNECT_TIMEOUT' });
 }

@@ -18,6 +18,8 @@ export type IngressSource = {
   isWanted: boolean;
   /** `whsec_...`, newest first; two while one is rotated. */
   secrets: string[];
+  /** Whether there are stubs, which mail that is stored after all takes away. */
+  hasStubs: boolean;
 };
 
 /** @returns the source and its secret, which no later call answers; undefined if there is no such mailbox. */
@@ -108,13 +110,14 @@ export async function findIngressSource(
 ): Promise<IngressSource | undefined> {
   const [row] = await sql<IngressRow[]>`
     SELECT kind, mailbox_id AS "mailboxId", tenant, address, is_wanted AS "isWanted", secret,
-           previous_secret AS "previousSecret", previous_secret_until AS "previousSecretUntil"
+           previous_secret AS "previousSecret", previous_secret_until AS "previousSecretUntil",
+           EXISTS (SELECT FROM stubs WHERE source_id = sources.id) AS "hasStubs"
     FROM sources JOIN mailboxes ON mailboxes.id = mailbox_id
     WHERE sources.id = ${uuidOf(id)}`;
   if (row === undefined) return undefined;
-  const { kind, mailboxId, tenant, address, isWanted } = row;
+  const { kind, mailboxId, tenant, address, isWanted, hasStubs } = row;
   const secrets = openSecrets(keyring, id, row);
-  return { id, kind, mailboxId: idOf('mbx', mailboxId), tenant, address, isWanted, secrets };
+  return { id, kind, mailboxId: idOf('mbx', mailboxId), tenant, address, isWanted, secrets, hasStubs };
 }
 
 type IngressRow = SealedSecrets & {
@@ -123,6 +126,7 @@ type IngressRow = SealedSecrets & {
   tenant: string;
   address: string;
   isWanted: boolean;
+  hasStubs: boolean;
 };
 
 type SourceRow = Omit<Source, 'mode' | 'counts' | 'lastProvenAliveAt' | 'lastMessageAt' | 'createdAt'> & {

@@ -74,10 +74,13 @@ export function storeUnavailable(cause: unknown): MailgressError {
   );
 }
 
-/** One line for a log, without parameters. */
+/** One line for a log. Of bad data and broken constraints only what was broken: the sentence may quote the data. */
 export function describeStoreError(error: unknown): string {
   const code = sqlStateOf(error);
-  return code === undefined ? describeError(error) : `${code}: ${describeError(error)}`;
+  if (code === undefined) return describeError(error);
+  if (!isRowRefused(error)) return `${code}: ${describeError(error)}`;
+  const named = error instanceof Error && 'constraint_name' in error ? ` (${error.constraint_name})` : '';
+  return `${code}${named}`;
 }
 
 /** The SQLSTATE, or the driver's or system's code. */

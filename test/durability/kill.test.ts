@@ -16,7 +16,7 @@ import {
 import { ADMIN_TOKEN, addSource, callApi } from '../support/service.ts';
 import { checkStored } from './check-stored.ts';
 import { startFlakyConsumer } from './flaky-consumer.ts';
-import { startLoad } from './load.ts';
+import { type Load, startLoad } from './load.ts';
 
 /*
  * kill -9 at load. MAILGRESS_TEST_KILLS says how often; a few times show that the test works, twenty are the proof.
@@ -104,6 +104,7 @@ for (const [name, kill] of Object.entries(kills))
     await using consumer = await startFlakyConsumer();
     const service = new Service(directory, await chooseFreePort());
     const address = await service.start();
+    let load: Load | undefined;
     try {
       await callApi(address, 'POST', '/v1/endpoints', { url: consumer.url, maxInFlight: 32 });
       const kinds = Array.from({ length: 12 }, (_, index) => (index < 9 ? 'apps-script' : 'raw'));
@@ -111,7 +112,7 @@ for (const [name, kill] of Object.entries(kills))
         kinds.map(async (kind) => ({ ...(await addSource({ address }, kind)), kind })),
       );
 
-      const load = startLoad(sources);
+      load = startLoad(sources);
       const outagesMs: number[] = [];
       for (let round = 0; round < KILLS; round++) {
         await load.waitForAcks(randomInt(50, 150));
@@ -121,7 +122,7 @@ for (const [name, kill] of Object.entries(kills))
         await kill(service);
         await load.waitForAcks(1);
         outagesMs.push(Math.round(performance.now() - startedMs));
-        assert.deepEqual(load.violations, []);
+        assert.deepEqual(load.violations, [], service.process.stderr().slice(-5000));
         assert.deepEqual(service.crashes, []);
       }
       await load.waitForAcks(20);
@@ -144,6 +145,7 @@ for (const [name, kill] of Object.entries(kills))
           `${outagesMs.toSorted((a, b) => a - b)[KILLS >> 1]} ms in the median, ${Math.max(...outagesMs)} ms at most`,
       );
     } finally {
+      load?.abort();
       await service.process[Symbol.asyncDispose]();
     }
   });

@@ -16,6 +16,8 @@ export type Load = {
   waitForAcks(count: number): Promise<void>;
   /** Begins no new batch, and resolves when every one that was begun has been taken. */
   finish(): Promise<void>;
+  /** Ends without that. */
+  abort(): void;
 };
 
 type Mail = { id: string; text: string };
@@ -29,6 +31,7 @@ export function startLoad(sources: readonly (PushSource & { kind: string })[]): 
   const counts = { requests: 0, repeated: 0, duplicates: 0 };
   let made = 0;
   let isFinishing = false;
+  let isAborted = false;
 
   function makeMail(): Mail {
     const id = (0x18c0000000 + ++made).toString(16);
@@ -73,7 +76,7 @@ export function startLoad(sources: readonly (PushSource & { kind: string })[]): 
     for (let cursor = 1; !isFinishing; cursor++) {
       const one = makeBatch(source, cursor);
       // Now and then one that was taken is pushed again, as by a client that missed the answer.
-      for (let times = randomInt(10) === 0 ? 2 : 1; times > 0; ) {
+      for (let times = randomInt(10) === 0 ? 2 : 1; times > 0 && !isAborted; ) {
         const results = await post(source, one.body);
         if (results === undefined) {
           await sleep(randomInt(20, 60));
@@ -97,6 +100,10 @@ export function startLoad(sources: readonly (PushSource & { kind: string })[]): 
     async finish() {
       isFinishing = true;
       await Promise.all(programs);
+    },
+    abort() {
+      isFinishing = true;
+      isAborted = true;
     },
   };
 }

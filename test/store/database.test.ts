@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { openDatabase } from '../../src/store/database.ts';
 import { isUnavailable } from '../../src/store/unavailable.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { query } from '../support/embedded-place.ts';
+import { query, waitUntil } from '../support/embedded-place.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /* A database that goes away under a statement, and comes back. */
@@ -27,10 +27,12 @@ const terminate = () =>
      WHERE datname = current_database() AND application_name = 'mailgress'`,
   );
 
-for (const [name, cut] of [
+const cuts = [
   ['closed by the server', terminate],
   ['reset', async () => proxy.cut()],
-] as const)
+] as const;
+
+for (const [name, cut] of cuts)
   test(`a statement whose connection is ${name} fails, and the next one succeeds`, async () => {
     const database = openDatabase(proxy.url);
     try {
@@ -44,6 +46,48 @@ for (const [name, cut] of [
         assert.equal(answer[0]?.answer, 42);
       }
     } finally {
+      await database.close();
+    }
+  });
+
+for (const [name, cut] of cuts)
+  test(`of many statements under way when connections are ${name}, each has its own answer or fails`, async () => {
+    const database = openDatabase(proxy.url);
+    let asked = 0;
+    let failed = 0;
+    let isOver = false;
+    /** One after the other, as a caller under load does, through the end of its connection and beyond. */
+    const ask = async () => {
+      while (!isOver) {
+        const question = ++asked;
+        try {
+          // Of several rows and packets, so that some are cut in the middle.
+          const rows = await database.hot`
+            SELECT ${question}::int AS question, repeat('x', 3000) AS padding FROM generate_series(1, 5)`;
+          assert.deepEqual(
+            rows.map((row) => row.question),
+            Array(5).fill(question),
+          );
+        } catch (error) {
+          if (!isUnavailable(error)) throw error;
+          failed++;
+        }
+      }
+    };
+    try {
+      const callers = Promise.all(Array.from({ length: 30 }, ask));
+      const rounds = async () => {
+        for (let round = 0; round < 20; round++) {
+          const goal = asked + 100;
+          await waitUntil('more was asked', () => asked > goal);
+          await cut();
+        }
+        isOver = true;
+      };
+      await Promise.all([callers, rounds()]);
+      assert.ok(failed > 0 && failed < asked / 2, `${failed} of ${asked} failed`);
+    } finally {
+      isOver = true;
       await database.close();
     }
   });

@@ -15,6 +15,8 @@ export type MailgressProcess = AsyncDisposable & {
   pid: number;
   /** Where it listens, once it says so; rejects with what it wrote if it ends before. */
   ready(): Promise<string>;
+  /** What it has written to standard error so far. */
+  stderr(): string;
   /** Resolves once it has written `text` to standard error. */
   says(text: string): Promise<void>;
   /** Resolves once it has written `text` to standard output. */
@@ -77,6 +79,7 @@ export function startMailgress(
     ready: () => until('it listens', () => /listens on (\S+)\n/.exec(output.stdout)?.[1]),
     prints: (text) =>
       until(`it prints "${text}"`, () => output.stdout.includes(text) || undefined).then(() => {}),
+    stderr: () => output.stderr,
     says: (text) =>
       until(`it says "${text}"`, () => output.stderr.includes(text) || undefined).then(() => {}),
     kill: (signal) => void child.kill(signal),

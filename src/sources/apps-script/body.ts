@@ -32,6 +32,8 @@ const MAX_ENTRIES = 100_000;
 
 /** Gmail's ids are hex, those of emulators and forwarders are not: anything short and harmless is taken. */
 const idSchema = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, { error: 'must be 1 to 128 of A-Z a-z 0-9 _ -' });
+/** A stub is found again under the one form of its id. */
+const stubIdSchema = idSchema.transform(canonicalGmailId);
 /** An unsigned 64-bit number, and room for more: kept as digits. */
 const historyIdSchema = z.string().regex(/^\d{1,40}$/, { error: 'must be digits' });
 const shortText = z
@@ -47,14 +49,15 @@ const messagesBodySchema = z.object({
   messages: listOf(z.unknown(), MAX_ENTRIES),
   missing: listOf(idSchema, MAX_ENTRIES).default([]),
   failed: listOf(
-    z.object({ id: idSchema, error: shortText, attempts: z.int().min(0).max(1_000_000).default(0) }),
+    z.object({ id: stubIdSchema, error: shortText, attempts: z.int().min(0).max(1_000_000).default(0) }),
     MAX_ENTRIES,
   ).default([]),
   gap: z
     .object({
       from: historyIdSchema.nullish().transform((from) => from ?? null),
-      reason: shortText,
-      recoveredBy: shortText.nullish().transform((by) => by ?? null),
+      // Part of a unique key, whose rows PostgreSQL bounds to 2,704 bytes.
+      reason: shortText.transform((text) => text.slice(0, 200)),
+      recoveredBy: shortText.nullish().transform((by) => by?.slice(0, 200) ?? null),
     })
     .nullish(),
   backlog: z.int().min(0).optional(),
@@ -124,7 +127,7 @@ export function parseAppsScriptBody(bytes: Uint8Array): AppsScriptBody {
 /** Under which id a mail that is not stored is kept as a stub: its own if it has one, else a hash of it. */
 export function stubIdOf(item: BatchItem): string {
   if ('rejected' in item) return item.stubId;
-  return item.id ?? hashId(item.mail.bytes);
+  return item.mail.providerId ?? hashId(item.mail.bytes);
 }
 
 /** @param nameItem gives the item an id where its own is none. */
@@ -160,7 +163,7 @@ function rejectItem(item: unknown, nameItem: () => string, reason: string): Batc
   return {
     id: typeof given === 'string' ? given.toWellFormed().slice(0, 256) : null,
     rejected: reason.slice(0, 1000),
-    stubId: parsed.success ? parsed.data : nameItem(),
+    stubId: parsed.success ? canonicalGmailId(parsed.data) : nameItem(),
   };
 }
 

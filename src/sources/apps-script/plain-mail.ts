@@ -26,7 +26,7 @@ export function composePlainMail({ subject, sender, body, date }: PlainMail): Ra
     [
       `From: ${headerText(sender)}`,
       `Subject: ${headerText(subject)}`,
-      `Date: ${sentAt.toUTCString().replace('GMT', '+0000')}`,
+      `Date: ${sentAt.toUTCString().replace('GMT', '+0000')} (${sentAt.getUTCMilliseconds()} ms)`,
       'MIME-Version: 1.0',
       'Content-Type: text/plain; charset=utf-8',
       'Content-Transfer-Encoding: 8bit',

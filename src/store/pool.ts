@@ -1,0 +1,86 @@
+import type { Sql } from 'postgres';
+
+type Client = { sql: Sql; execute: (query: Statement) => void; underWay: number };
+
+/** Of the driver's statements, what decides where they run: it calls `handler` with them when they are awaited. */
+type Statement = Promise<unknown> & {
+  handler: (statement: Statement) => void;
+  reject(error: unknown): void;
+};
+
+/**
+ * Up to `max` connections, each a client of the driver's own, for single statements: it has no `begin`, `reserve`,
+ * `listen` or cursors. A statement goes to the connection with the fewest under way. One that ended is thrown away
+ * with its client, and what was under way on it fails.
+ *
+ * For postgres 3.4.9 does not recover a connection. It keeps statements that it was given while the old one was ending,
+ * and answers them with the rows of others on the new one; rows received before the end shift those of the next answer;
+ * or it never writes again (LanternOps/breeze #3225).
+ *
+ * @param connect makes a client of one connection, which it opens when it is first used, and that calls `onOver` when it
+ * ends.
+ */
+export function createPool(max: number, connect: (onOver: () => void) => Sql): Sql {
+  const clients = new Set<Client>();
+  // Writes the statements, and never connects.
+  const author = connect(() => {});
+  let isEnded = false;
+
+  function createClient(): Client {
+    const sql = connect(() => {
+      clients.delete(client);
+      void sql.end({ timeout: 0 });
+    });
+    const client: Client = { sql, execute: statementOf(sql``).handler, underWay: 0 };
+    clients.add(client);
+    return client;
+  }
+
+  function findClient(): Client {
+    const [least] = [...clients].sort((a, b) => a.underWay - b.underWay);
+    if (least !== undefined && (least.underWay === 0 || clients.size >= max)) return least;
+    return createClient();
+  }
+
+  function execute(statement: Statement): void {
+    if (isEnded) {
+      statement.reject(Object.assign(new Error('the pool is closed'), { code: 'CONNECTION_ENDED' }));
+      return;
+    }
+    const client = findClient();
+    const onSettled = () => {
+      client.underWay--;
+    };
+    client.underWay++;
+    statement.then(onSettled, onSettled);
+    client.execute(statement);
+  }
+
+  function route<T>(written: T): T {
+    // Names and values in a statement are none.
+    if (written instanceof Promise) statementOf(written).handler = execute;
+    return written;
+  }
+
+  const write = (...args: Parameters<typeof author>) => route(author(...args));
+  const also = {
+    typed: author.typed,
+    types: author.types,
+    array: author.array,
+    json: author.json,
+    unsafe: (...args: Parameters<Sql['unsafe']>) => route(author.unsafe(...args)),
+    notify: async (channel: string, payload: string) =>
+      void (await write`SELECT pg_notify(${channel}, ${payload})`),
+    end: async (options?: { timeout?: number }) => {
+      isEnded = true;
+      await Promise.all([...clients].map(({ sql }) => sql.end(options)));
+    },
+  };
+  // All of it that one statement can need.
+  return Object.assign(write, also) as unknown as Sql;
+}
+
+/** The driver's types do not show it. */
+function statementOf(query: Promise<unknown>): Statement {
+  return query as Statement;
+}
