@@ -1,7 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import type { Config } from '../config.ts';
 import { describeError, MailgressError } from '../core/errors.ts';
+import { sign } from '../core/signature.ts';
+import { resultsSchema } from '../http/ingest.ts';
 import { problemSchema } from '../http/problem.ts';
 import { readInstance } from '../ops/data-directory.ts';
 
@@ -42,7 +46,7 @@ export async function createClient(
 }
 
 /** @throws MailgressError `service_unavailable` if nobody answers. */
-export async function request(url: string, init: RequestInit): Promise<Response> {
+async function request(url: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(url, { ...init, signal: AbortSignal.timeout(30_000) });
   } catch (error) {
@@ -55,7 +59,32 @@ export async function request(url: string, init: RequestInit): Promise<Response>
   }
 }
 
-export async function readAnswer(response: Response): Promise<unknown> {
+/**
+ * Posts to an ingest route, signed with the source's secret.
+ *
+ * @returns what became of each mail.
+ * @throws as `Client.call`.
+ */
+export async function postSigned(
+  client: Client,
+  kind: 'apps-script' | 'raw',
+  source: { id: string; secret: string },
+  body: Buffer,
+): Promise<z.infer<typeof resultsSchema>['results']> {
+  const id = randomUUID();
+  const timestamp = Math.floor(Date.now() / 1000);
+  const headers = {
+    'content-type': kind === 'raw' ? 'message/rfc822' : 'application/json',
+    'webhook-id': id,
+    'webhook-timestamp': String(timestamp),
+    'webhook-signature': sign({ id, timestamp, body, secrets: [source.secret] }),
+  };
+  const init = { method: 'POST', headers, body: new Uint8Array(body) };
+  const answer = await readAnswer(await request(`${client.url}/v1/ingest/${kind}/${source.id}`, init));
+  return resultsSchema.parse(answer).results;
+}
+
+async function readAnswer(response: Response): Promise<unknown> {
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok) return body;
   const problem = problemSchema.safeParse(body).data;
@@ -64,7 +93,8 @@ export async function readAnswer(response: Response): Promise<unknown> {
   if (response.status === 401) {
     throw new MailgressError('unauthorized', `The service does not accept the key or signature: ${detail}`);
   }
-  const code = response.status >= 500 ? 'service_unavailable' : 'bad_request';
+  const code =
+    response.status >= 500 ? 'service_unavailable' : response.status === 404 ? 'not_found' : 'bad_request';
   throw new MailgressError(code, `The service answers ${response.status}: ${detail}`);
 }
 

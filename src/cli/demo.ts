@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,18 +6,18 @@ import type { Command } from 'commander';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { type Config, readConfig } from '../config.ts';
+import { MailgressError } from '../core/errors.ts';
 import { endpointSchema, mailboxSchema, sourceSchema } from '../core/resources.ts';
-import { sign } from '../core/signature.ts';
-import { resultsSchema } from '../http/ingest.ts';
 import { readInstance } from '../ops/data-directory.ts';
 import { startService } from '../service.ts';
 import { migrateDatabase } from '../store/migrate.ts';
 import { version } from '../version.ts';
-import { type Client, createClient, readAnswer, request } from './client.ts';
+import { type Client, createClient, postSigned } from './client.ts';
 import { startDemoConsumer } from './demo-consumer.ts';
 import { createDemoMails } from './demo-mails.ts';
 import { openConfiguredDatabase } from './open-database.ts';
 import { colour, say } from './print.ts';
+import { watchStopSignal } from './stop-signal.ts';
 
 /** `demo`: takes a dozen mails through, and shows what is answered, what is a duplicate, and each webhook as it comes. */
 export function addDemoCommand(program: Command): void {
@@ -31,11 +31,13 @@ export function addDemoCommand(program: Command): void {
 }
 
 async function demo(config: Config): Promise<void> {
+  const stop = watchStopSignal();
   const own = (await isRunning(config)) ? undefined : await startOwn(config);
   try {
     const client = await createClient(config, own ?? {});
     say(`${colour('bold', 'Mailgress demo')}  on ${client.url}${own ? ', an instance of its own' : ''}`, '');
-    await run(client);
+    await Promise.race([run(client), stop.requested]);
+    if (stop.received() !== undefined) return;
     say(
       '',
       colour('bold', 'Try next'),
@@ -53,7 +55,7 @@ async function isRunning(config: Config): Promise<boolean> {
   const instance = await readInstance(config.dataDirectory);
   const url = config.publicUrl ?? instance?.url;
   if (url === undefined) return false;
-  return fetch(`${url}/readyz`).then(
+  return fetch(`${url}/readyz`, { signal: AbortSignal.timeout(5000) }).then(
     (response) => response.ok,
     () => false,
   );
@@ -66,31 +68,34 @@ async function startOwn(config: Config): Promise<{ url: string; token: string; s
   await chmod(directory, 0o711);
   const demoConfig = { ...readConfig({}), dataDirectory: join(directory, 'data') };
   say(colour('dim', 'starting PostgreSQL and the service ...'));
-  const database = await openConfiguredDatabase(demoConfig, 'own', () => {});
-  await migrateDatabase(database.url);
-  const service = await startService({
-    databaseUrl: database.url,
-    host: '127.0.0.1',
-    port: 0,
-    publicUrl: undefined,
-    adminToken: database.adminToken,
-    secretKeys: database.secretKeys,
-    egressAllow: [],
-    allowLoopback: true,
-    bodyLimitBytes: config.bodyLimitBytes,
-    dispatch: true,
-    version,
-    log: pino({ level: 'silent' }),
-  });
-  return {
-    url: service.address,
-    token: database.adminToken,
-    async stop() {
-      await service.stop();
-      await database.stop();
-      await rm(directory, { recursive: true, force: true });
-    },
+  const stops = [() => rm(directory, { recursive: true, force: true })];
+  const stop = async () => {
+    for (const stopOne of stops.splice(0).reverse()) await stopOne();
   };
+  try {
+    const database = await openConfiguredDatabase(demoConfig, 'own', () => {});
+    stops.push(() => database.stop());
+    await migrateDatabase(database.url);
+    const service = await startService({
+      databaseUrl: database.url,
+      host: '127.0.0.1',
+      port: 0,
+      publicUrl: undefined,
+      adminToken: database.adminToken,
+      secretKeys: database.secretKeys,
+      egressAllow: [],
+      allowLoopback: true,
+      bodyLimitBytes: config.bodyLimitBytes,
+      dispatch: true,
+      version,
+      log: pino({ level: 'silent' }),
+    });
+    stops.push(() => service.stop());
+    return { url: service.address, token: database.adminToken, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 async function run(client: Client): Promise<void> {
@@ -120,9 +125,11 @@ async function run(client: Client): Promise<void> {
       );
     }
   } finally {
-    await client.call('DELETE', `/v1/endpoints/${endpoint.id}`);
-    await client.call('DELETE', `/v1/mailboxes/${mailbox.id}`);
-    await consumer.close();
+    await Promise.allSettled([
+      client.call('DELETE', `/v1/endpoints/${endpoint.id}`),
+      client.call('DELETE', `/v1/mailboxes/${mailbox.id}`),
+      consumer.close(),
+    ]);
   }
 }
 
@@ -138,21 +145,8 @@ async function post(client: Client, source: { id: string; secret: string }, item
     script: { version: 'demo', account: 'demo@mailgress.test' },
     messages: [item],
   });
-  const id = randomUUID();
-  const timestamp = Math.floor(Date.now() / 1000);
-  const headers = {
-    'content-type': 'application/json',
-    'webhook-id': id,
-    'webhook-timestamp': String(timestamp),
-    'webhook-signature': sign({ id, timestamp, body, secrets: [source.secret] }),
-  };
-  const response = await request(`${client.url}/v1/ingest/apps-script/${source.id}`, {
-    method: 'POST',
-    headers,
-    body,
-  });
-  const { results } = resultsSchema.parse(await readAnswer(response));
-  const [result] = results;
-  if (result === undefined) throw new Error('a batch of one was answered without a result');
+  const [result] = await postSigned(client, 'apps-script', source, Buffer.from(body));
+  if (result === undefined)
+    throw new MailgressError('internal', 'a batch of one was answered without a result');
   return result;
 }

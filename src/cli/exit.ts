@@ -15,6 +15,7 @@ export const EXIT = {
 const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   usage: EXIT.usage,
   bad_request: EXIT.dataError,
+  not_found: EXIT.dataError,
   configuration: EXIT.configuration,
   unauthorized: EXIT.configuration,
   already_running: EXIT.unavailable,

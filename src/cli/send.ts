@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -6,11 +5,10 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { type Config, readConfig } from '../config.ts';
 import { describeError, MailgressError } from '../core/errors.ts';
-import { sign } from '../core/signature.ts';
-import { resultsSchema } from '../http/ingest.ts';
+import { mailboxSchema } from '../core/resources.ts';
 import { openDataDirectory } from '../ops/data-directory.ts';
-import { type Client, readAnswer, request } from './client.ts';
-import { type ClientOptions, clientCommand, withClient } from './client-command.ts';
+import { type Client, postSigned } from './client.ts';
+import { type ClientOptions, clientCommand, listAll, withClient } from './client-command.ts';
 import { say, sayJson } from './print.ts';
 
 /** The mailbox and source that are made for whoever sends a first mail; its secret is kept in the data directory. */
@@ -35,8 +33,7 @@ export function addSendCommand(program: Command): void {
           options.source === undefined
             ? await firstSource(config, client)
             : { id: options.source, secret: secretOf(config) };
-        const { results } = resultsSchema.parse(await post(client, source, mail));
-        const [result] = results;
+        const [result] = await postSigned(client, 'raw', source, mail);
         if (options.json) return sayJson(result);
         say(`${result?.status} ${result?.messageId ?? result?.reason}`);
         if (result?.messageId !== undefined) {
@@ -56,21 +53,6 @@ async function readMail(file: string): Promise<Buffer> {
   }
 }
 
-async function post(client: Client, source: SigningSource, mail: Buffer): Promise<unknown> {
-  const id = randomUUID();
-  const timestamp = Math.floor(Date.now() / 1000);
-  const headers = {
-    'content-type': 'message/rfc822',
-    'webhook-id': id,
-    'webhook-timestamp': String(timestamp),
-    'webhook-signature': sign({ id, timestamp, body: mail, secrets: [source.secret] }),
-  };
-  const body = new Uint8Array(mail);
-  return readAnswer(
-    await request(`${client.url}/v1/ingest/raw/${source.id}`, { method: 'POST', headers, body }),
-  );
-}
-
 function secretOf(config: Config): string {
   if (config.sourceSecret !== undefined) return config.sourceSecret;
   throw new MailgressError(
@@ -85,13 +67,7 @@ async function firstSource(config: Config, client: Client): Promise<SigningSourc
   const kept = await readFile(path, 'utf8')
     .then((json) => sourceSchema.safeParse(JSON.parse(json)).data)
     .catch(() => undefined);
-  const isThere =
-    kept !== undefined &&
-    (await client.call('GET', `/v1/sources/${kept.id}`).then(
-      () => true,
-      () => false,
-    ));
-  if (kept !== undefined && isThere) return kept;
+  if (kept !== undefined && (await isThere(client, kept.id))) return kept;
 
   const source = sourceSchema.parse(
     await client.call('POST', `/v1/mailboxes/${await firstMailbox(client)}/sources`, { kind: 'raw' }),
@@ -102,11 +78,20 @@ async function firstSource(config: Config, client: Client): Promise<SigningSourc
   return source;
 }
 
+async function isThere(client: Client, sourceId: string): Promise<boolean> {
+  try {
+    await client.call('GET', `/v1/sources/${sourceId}`);
+    return true;
+  } catch (error) {
+    if (error instanceof MailgressError && error.code === 'not_found') return false;
+    throw error;
+  }
+}
+
 async function firstMailbox(client: Client): Promise<string> {
-  const mailboxes = z.object({ data: z.array(z.object({ id: z.string(), address: z.string() })) });
-  const { data } = mailboxes.parse(await client.call('GET', '/v1/mailboxes?limit=500'));
-  const found = data.find(({ address }) => address === FIRST_ADDRESS);
-  if (found !== undefined) return found.id;
-  const created = z.object({ id: z.string() });
-  return created.parse(await client.call('POST', '/v1/mailboxes', { address: FIRST_ADDRESS })).id;
+  const mailboxes = await listAll(client, '/v1/mailboxes', mailboxSchema);
+  const found = mailboxes.find(({ address }) => address === FIRST_ADDRESS);
+  return (
+    found ?? mailboxSchema.parse(await client.call('POST', '/v1/mailboxes', { address: FIRST_ADDRESS }))
+  ).id;
 }

@@ -67,6 +67,17 @@ export const gapSchema = z.object({
   recoveredAt: time.nullable(),
 });
 
+/** A mail that is not stored (yet), and why. */
+export const stubSchema = z.object({
+  id: z.string(),
+  providerId: z.string().describe("The provider's id, or a hash of what was sent without a readable one"),
+  status: z.enum(['pending', 'missing', 'failed']),
+  error: z.string().nullable(),
+  attempts: z.int(),
+  createdAt: time,
+  updatedAt: time,
+});
+
 /** What an endpoint can ask for. `endpoint.test` is sent on request, to one endpoint, whatever its types. */
 export const eventTypeSchema = z.enum([
   'message.received',
@@ -122,6 +133,7 @@ export const attemptSchema = z.object({
 
 export type Mailbox = z.infer<typeof mailboxSchema>;
 export type Source = z.infer<typeof sourceSchema>;
+export type Stub = z.infer<typeof stubSchema>;
 export type Gap = z.infer<typeof gapSchema>;
 export type EventType = z.infer<typeof eventTypeSchema>;
 export type Endpoint = z.infer<typeof endpointSchema>;

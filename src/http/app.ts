@@ -20,6 +20,7 @@ import { createRouter } from './openapi.ts';
 import { notFound, problemResponse, toMailgressError } from './problem.ts';
 import type { Services } from './services.ts';
 import { sourceRoutes } from './sources.ts';
+import { stubRoutes } from './stubs.ts';
 
 /** A request of the API is a few settings. Mail comes through the ingest routes, which have a limit of their own. */
 const API_BODY_LIMIT_BYTES = 1024 * 1024;
@@ -43,7 +44,11 @@ export function createApp(services: Services): OpenAPIHono {
     }),
   );
   app.notFound((c) => problemResponse(c, notFound(`path ${c.req.path.slice(0, 200)}`)));
-  app.onError((error, c) => problemResponse(c, logged(toMailgressError(error), services.log)));
+  app.onError((error, c) => {
+    const known = toMailgressError(error);
+    logProblem(known, services.log.child({ requestId: c.res.headers.get('x-request-id') }));
+    return problemResponse(c, known);
+  });
 
   // First and without a key: these are signed.
   app.route('/', ingestRoutes(services));
@@ -69,6 +74,7 @@ export function createApp(services: Services): OpenAPIHono {
     messageRoutes,
     deliveryRoutes,
     eventRoutes,
+    stubRoutes,
   ]) {
     app.route('/', routes(services));
   }
@@ -93,11 +99,9 @@ function logRequests(log: Logger): MiddlewareHandler {
   };
 }
 
-function logged(error: MailgressError, log: Logger): MailgressError {
-  if (error.code === 'internal')
-    log.error({ reason: describeStoreError(error.cause ?? error) }, 'request failed');
-  if (error.code === 'store_unavailable') {
-    log.warn({ reason: describeStoreError(error.cause ?? error) }, 'database out of reach');
-  }
-  return error;
+/** What is no fault of the caller. */
+function logProblem(error: MailgressError, log: Logger): void {
+  const reason = describeStoreError(error.cause ?? error);
+  if (error.code === 'internal') log.error({ reason }, 'request failed');
+  if (error.code === 'store_unavailable') log.warn({ reason }, 'database out of reach');
 }

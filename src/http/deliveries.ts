@@ -62,7 +62,7 @@ export function deliveryRoutes({ database: { sql }, wakeDispatcher }: Services):
       tags,
       summary: 'Try again now, whatever became of it',
       request: { params },
-      responses: { 202: answer('The delivery', deliveryWithAttemptsSchema), ...problems(401, 404) },
+      responses: { 202: answer('The delivery', deliveryWithAttemptsSchema), ...problems(401, 404, 409) },
     }),
     async (c) => {
       const { id } = c.req.valid('param');

@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres';
+import { MailgressError } from '../core/errors.ts';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Attempt, Delivery, DeliveryStatus } from '../core/resources.ts';
 import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
@@ -42,15 +43,21 @@ export async function findDelivery(
  * Makes a delivery due now, whatever became of it. One that is under way is left to end.
  *
  * @returns false if there is none.
+ * @throws MailgressError `conflict` when its endpoint was deleted.
  */
 export async function retryDelivery(sql: Sql, id: Id<'dlv'>): Promise<boolean> {
-  const rows = await sql`
+  const [row] = await sql<{ hasEndpoint: boolean }[]>`
     WITH due AS (
       UPDATE deliveries SET status = 'pending', next_attempt_at = now(), lease_owner = NULL, completed_at = NULL
       WHERE id = ${uuidOf(id)} AND (lease_owner IS NULL OR next_attempt_at <= now())
+        AND EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id)
     )
-    SELECT id FROM deliveries WHERE id = ${uuidOf(id)}`;
-  return rows.length > 0;
+    SELECT EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id) AS "hasEndpoint"
+    FROM deliveries WHERE id = ${uuidOf(id)}`;
+  if (row?.hasEndpoint === false) {
+    throw new MailgressError('conflict', `The endpoint of delivery ${id} was deleted`);
+  }
+  return row !== undefined;
 }
 
 type AttemptRow = Omit<Attempt, 'startedAt'> & { startedAt: Date };

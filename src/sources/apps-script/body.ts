@@ -47,7 +47,7 @@ const messagesBodySchema = z.object({
   script: scriptSchema.optional(),
   cursor: z.object({ from: historyIdSchema, to: historyIdSchema }).nullish(),
   messages: listOf(z.unknown(), MAX_ENTRIES),
-  missing: listOf(idSchema, MAX_ENTRIES).default([]),
+  missing: listOf(stubIdSchema, MAX_ENTRIES).default([]),
   failed: listOf(
     z.object({ id: stubIdSchema, error: shortText, attempts: z.int().min(0).max(1_000_000).default(0) }),
     MAX_ENTRIES,
