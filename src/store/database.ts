@@ -1,4 +1,5 @@
 import postgres, { type Sql } from 'postgres';
+import { arrayTypes } from './array-types.ts';
 import { withDeadline } from './deadline.ts';
 import { createListener, type Listener } from './listener.ts';
 import { createPool } from './pool.ts';
@@ -38,6 +39,8 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
       // Timers of its own, which outlive a client that is thrown away; see `createSockets`.
       connect_timeout: 0,
       max_lifetime: null,
+      fetch_types: false,
+      types: arrayTypes,
       connection: { application_name: 'mailgress' },
       onnotice: () => {},
       ...socket,
