@@ -34,7 +34,10 @@ export const DELIVERIES_CHANNEL = 'mailgress_deliveries';
 const CLAIM_LIMIT = 64;
 const LEASE_MS = 90_000;
 const SCAN_INTERVAL_MS = 1000;
-/** Over all endpoints; many slow ones must not use up what the fast ones need. Each may hold 512 KiB of text. */
+/**
+ * Over all endpoints: it bounds sockets and memory (an event holds up to 512 KiB of text). Dozens of endpoints that hang at
+ * once can fill it; each attempt makes room again within 15 s, and a failed one waits by the schedule.
+ */
 export const MAX_IN_FLIGHT = 512;
 
 export type Dispatcher = {

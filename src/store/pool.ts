@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres';
 
-type Client = { sql: Sql; execute: (query: Statement) => void; underWay: number };
+type Client = { sql: Sql; execute: (statement: Statement) => void; underWay: Set<Statement> };
 
 /** Of the driver's statements, what decides where they run: it calls `handler` with them when they are awaited. */
 type Statement = Promise<unknown> & {
@@ -29,29 +29,29 @@ export function createPool(max: number, connect: (onOver: () => void) => Sql): S
   function createClient(): Client {
     const sql = connect(() => {
       clients.delete(client);
+      // Those that were still to be written the driver forgets.
+      for (const statement of client.underWay) statement.reject(connectionError('the connection ended'));
       void sql.end({ timeout: 0 });
     });
-    const client: Client = { sql, execute: statementOf(sql``).handler, underWay: 0 };
+    const client: Client = { sql, execute: statementOf(sql``).handler, underWay: new Set() };
     clients.add(client);
     return client;
   }
 
   function findClient(): Client {
-    const [least] = [...clients].sort((a, b) => a.underWay - b.underWay);
-    if (least !== undefined && (least.underWay === 0 || clients.size >= max)) return least;
+    const [least] = [...clients].sort((a, b) => a.underWay.size - b.underWay.size);
+    if (least !== undefined && (least.underWay.size === 0 || clients.size >= max)) return least;
     return createClient();
   }
 
   function execute(statement: Statement): void {
     if (isEnded) {
-      statement.reject(Object.assign(new Error('the pool is closed'), { code: 'CONNECTION_ENDED' }));
+      statement.reject(connectionError('the pool is closed'));
       return;
     }
     const client = findClient();
-    const onSettled = () => {
-      client.underWay--;
-    };
-    client.underWay++;
+    const onSettled = () => void client.underWay.delete(statement);
+    client.underWay.add(statement);
     statement.then(onSettled, onSettled);
     client.execute(statement);
   }
@@ -83,4 +83,8 @@ export function createPool(max: number, connect: (onOver: () => void) => Sql): S
 /** The driver's types do not show it. */
 function statementOf(query: Promise<unknown>): Statement {
   return query as Statement;
+}
+
+function connectionError(message: string): Error {
+  return Object.assign(new Error(message), { code: 'CONNECTION_ENDED' });
 }
