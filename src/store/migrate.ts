@@ -20,7 +20,8 @@ export type SchemaState =
  * works, the others wait and find nothing to do.
  */
 export async function migrateDatabase(url: string): Promise<void> {
-  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  // Without asking for types: see `arrayTypes`.
+  const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
   try {
     for (let isDone = false; !isDone; ) isDone = await applyMissing(sql, await readLastMigration(sql));
   } finally {
