@@ -1,10 +1,10 @@
 /*
- * The load generator, a process of its own: N connections, each sending the next request once the last is answered.
- * Requests are made before the clock starts. Told by one JSON message, answers with one.
+ * The load generator, a process of its own: told by one message what to send, it answers with one. Requests are made
+ * before the clock starts.
  */
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Connection } from './connection.ts';
 import { mimeMail, plainMail, signedRequest } from './mails.ts';
 
 export type LoadOrder = {
@@ -14,73 +14,93 @@ export type LoadOrder = {
   mail: 'plain' | 'mime';
   connections: number;
   requests: number;
+  /** So many a second, whether answered or not. Without it, each connection sends the next once the last is answered. */
+  perSecond?: number;
 };
-export type LoadResult = { seconds: number; perSecond: number; p50Ms: number; p99Ms: number; failed: number };
+export type LoadResult = {
+  perSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+  failed: number;
+  /** When each mail was sent: provider id, and nanoseconds of the machine's monotonic clock. */
+  sent: [string, string][];
+};
 
-process.on('message', async (order: LoadOrder) => process.send?.(await run(order)));
+process.on('message', (order: LoadOrder) => {
+  run(order).then(
+    (result) => process.send?.(result),
+    (error: Error) => process.send?.({ error: error.message }),
+  );
+});
 
 async function run(order: LoadOrder): Promise<LoadResult> {
   const requests = makeRequests(order);
+  const sent: [string, string][] = [];
   const latencies = new Float64Array(requests.length);
+  const connections = await Promise.all(
+    Array.from({ length: order.connections }, () => Connection.open(order.port)),
+  );
   let next = 0;
   let failed = 0;
 
-  async function work(): Promise<void> {
-    const socket = connect(order.port, '127.0.0.1').setNoDelay(true);
-    await once(socket, 'connect');
-    while (next < requests.length) {
-      const at = next++;
-      const startedMs = performance.now();
-      socket.write(requests[at] ?? '');
-      const answer = await readAnswer(socket);
-      latencies[at] = performance.now() - startedMs;
-      if (!answer.startsWith('HTTP/1.1 200') || !answer.includes('"accepted"')) {
-        failed++;
-        if (failed === 1) process.stderr.write(`${answer.slice(0, 500)}\n`);
-      }
-    }
-    socket.destroy();
+  async function sendNext(connection: Connection): Promise<void> {
+    const at = next++;
+    const { id, bytes } = requests[at] ?? { id: '', bytes: Buffer.of() };
+    if (order.perSecond !== undefined) sent.push([id, String(process.hrtime.bigint())]);
+    const startedMs = performance.now();
+    const answer = await connection.send(bytes);
+    latencies[at] = performance.now() - startedMs;
+    if (answer.startsWith('HTTP/1.1 200') && answer.includes('"accepted"')) return;
+    failed++;
+    if (failed === 1) process.stderr.write(`${answer.slice(0, 500)}\n`);
+  }
+
+  /** A request that is due is sent, however many others wait for their answer. */
+  async function sendOnFree(): Promise<void> {
+    const connection = connections.pop() ?? (await Connection.open(order.port));
+    await sendNext(connection);
+    connections.push(connection);
   }
 
   const startedMs = performance.now();
-  await Promise.all(Array.from({ length: order.connections }, work));
+  if (order.perSecond === undefined) {
+    await Promise.all(
+      connections.map(async (connection) => {
+        while (next < requests.length) await sendNext(connection);
+      }),
+    );
+  } else {
+    const underWay: Promise<void>[] = [];
+    for (let at = 0; at < requests.length; at++) {
+      const dueMs = startedMs + (at * 1000) / order.perSecond;
+      while (performance.now() < dueMs) await sleep(Math.max(0, dueMs - performance.now()));
+      underWay.push(sendOnFree());
+    }
+    await Promise.all(underWay);
+  }
   const seconds = (performance.now() - startedMs) / 1000;
-  latencies.sort();
-  const at = (share: number) =>
-    latencies[Math.min(latencies.length - 1, Math.floor(share * latencies.length))] ?? 0;
-  return { seconds, perSecond: requests.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99), failed };
+  for (const connection of connections) connection.close();
+  return {
+    perSecond: requests.length / seconds,
+    p50Ms: quantile(latencies, 0.5),
+    p99Ms: quantile(latencies, 0.99),
+    failed,
+    sent,
+  };
 }
 
-function makeRequests({ port, path, secret, mail, requests }: LoadOrder): Buffer[] {
+function quantile(values: Float64Array, share: number): number {
+  return values.toSorted()[Math.min(values.length - 1, Math.floor(share * values.length))] ?? Number.NaN;
+}
+
+function makeRequests({ port, path, secret, mail, requests }: LoadOrder): { id: string; bytes: Buffer }[] {
   const make = mail === 'plain' ? plainMail : mimeMail;
   const run = randomBytes(5).toString('hex');
   const nowS = Math.floor(Date.now() / 1000);
-  return Array.from({ length: requests }, (_, n) =>
-    signedRequest({
-      path,
-      host: `127.0.0.1:${port}`,
-      secret,
-      id: `${run}${n.toString(16).padStart(6, '0')}`,
-      mail: make(n),
-      nowS,
-    }),
-  );
-}
-
-/** Answers are small and have a Content-Length: one read, or a few. */
-function readAnswer(socket: ReturnType<typeof connect>): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const onData = (chunk: Buffer) => {
-      text += chunk.toString('latin1');
-      const headEnd = text.indexOf('\r\n\r\n');
-      if (headEnd === -1) return;
-      const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0);
-      if (text.length < headEnd + 4 + length) return;
-      socket.off('data', onData).off('error', reject).off('close', onClose);
-      resolve(text);
-    };
-    const onClose = () => reject(new Error('the connection closed'));
-    socket.on('data', onData).on('error', reject).on('close', onClose);
+  return Array.from({ length: requests }, (_, n) => {
+    // A Gmail id in its canonical form: hex without leading zeros.
+    const id = `1${run}${n.toString(16).padStart(6, '0')}`;
+    const mail = make(n);
+    return { id, bytes: signedRequest({ path, host: `127.0.0.1:${port}`, secret, id, mail, nowS }) };
   });
 }

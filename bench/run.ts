@@ -1,226 +1,259 @@
 /*
- * npm run bench: what ingest costs, beside the same work without a store and beside the obvious way, in one run on one
- * machine. Each variant is a process of its own on the same PostgreSQL, driven by the same client with the same
- * bodies; variants take turns for several rounds, and medians count.
- *
- *   npm run bench [-- --quick] [-- --json file]
+ * npm run bench: what ingest costs, beside the same work without a store and beside one INSERT a request, in one run on
+ * one machine. Each variant is a process of its own on the same PostgreSQL (synchronous_commit on, as it comes), driven
+ * by the same client with the same bodies: one mail a request, 64 connections. Variants take turns for several rounds,
+ * and medians count.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { cpus, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import PostalMime from 'postal-mime';
 import postgres from 'postgres';
+import { normalize } from '../src/core/normalize.ts';
+import { toRawMail } from '../src/sources/raw.ts';
 import { openEmbedded } from '../src/store/embedded.ts';
+import type { ConsumerOrder, ConsumerReport } from './consumer.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
+import { printProfiles } from './profile.ts';
+import { machine, median, printSection, type Row, type Section } from './report.ts';
+import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
+const USAGE = `npm run bench -- [options]
+  --quick        one short round: for a look, not for figures
+  --only WHAT    plain, mime or latency
+  --json FILE    write the figures there as well
+  --profile DIR  write CPU profiles of Mailgress there and print where the time went (takes time itself)
+`;
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    json: { type: 'string' },
+    profile: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
 });
+if (options.help) {
+  process.stdout.write(USAGE);
+  process.exit();
+}
 const ROUNDS = options.quick ? 1 : 5;
-const REQUESTS = options.quick ? { plain: 3000, mime: 1500 } : { plain: 12_000, mime: 5000 };
+const REQUESTS = options.quick ? { plain: 6000, mime: 2500 } : { plain: 12_000, mime: 5000 };
+const WARM_UP = options.quick ? { plain: 6000, mime: 2500 } : { plain: 18_000, mime: 6000 };
 const CONNECTIONS = 64;
-const ADMIN_TOKEN = 'a-token-for-the-bench-of-24-characters';
-
-type Target = { port: number; path: string; secret: string };
-type Variant = { name: string; target: Target; child: ChildProcess };
+const LATENCY = { perSecond: 200, seconds: options.quick ? 5 : 30 };
+const wants = (what: string) => options.only === undefined || options.only === what;
 
 const children: ChildProcess[] = [];
-
-async function startBaseline(url: string, kind: string): Promise<Variant> {
-  const child = fork(new URL('baseline.ts', import.meta.url), [kind], {
-    env: { ...process.env, DATABASE_URL: url },
-  });
-  children.push(child);
-  const [target] = (await once(child, 'message')) as [Target];
-  return { name: kind === 'none' ? 'no store' : 'one INSERT a request', target, child };
-}
-
-async function startOurs(
-  url: string,
-  port: number,
-  withEndpoint: boolean,
-  endpointUrl: string,
-): Promise<Variant> {
-  const child = spawn(process.execPath, ['src/main.ts', 'serve', '--migrate'], {
-    env: {
-      ...process.env,
-      DATABASE_URL: url,
-      PORT: String(port),
-      MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
-      MAILGRESS_SECRET_KEY: 'a-secret-key-for-the-bench-of-32-characters',
-      MAILGRESS_EGRESS_ALLOW: '127.0.0.1',
-      LOG_LEVEL: 'warn',
-    },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  children.push(child);
-  const base = `http://127.0.0.1:${port}`;
-  for (;;) {
-    if (child.exitCode !== null) throw new Error(`serve ended with ${child.exitCode}`);
-    if (
-      await fetch(`${base}/readyz`).then(
-        (answer) => answer.ok,
-        () => false,
-      )
-    )
-      break;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  const api = async (path: string, body: unknown) => {
-    const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
-    const answer = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
-    return (await answer.json()) as { id: string; secret: string };
-  };
-  const mailbox = await api('/v1/mailboxes', { address: 'grace@example.org' });
-  const source = await api(`/v1/mailboxes/${mailbox.id}/sources`, { kind: 'apps-script' });
-  if (withEndpoint) await api('/v1/endpoints', { url: endpointUrl });
-  const name = withEndpoint ? 'Mailgress, one endpoint' : 'Mailgress';
-  return {
-    name,
-    target: { port, path: `/v1/ingest/apps-script/${source.id}`, secret: source.secret },
-    child,
-  };
-}
-
-async function measure(load: ChildProcess, variant: Variant, mail: LoadOrder['mail'], requests: number) {
-  load.send({ ...variant.target, mail, connections: CONNECTIONS, requests } satisfies LoadOrder);
-  const [result] = (await once(load, 'message')) as [LoadResult];
-  if (result.failed > 0) throw new Error(`${variant.name}: ${result.failed} requests failed`);
-  return result;
-}
-
-const median = (numbers: number[]) =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-
-async function residentMb(child: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '');
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024);
-}
-
-/** A consumer that answers at once; it counts, and tells when what came at last came. */
-async function startConsumer() {
-  let count = 0;
-  const server = createServer((request, response) => {
-    request.resume();
-    request.on('end', () => {
-      count++;
-      response.writeHead(204).end();
-    });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  return { url: `http://127.0.0.1:${port}/`, count: () => count, close: () => server.close() };
-}
-
-function timePostalMime(): Promise<number> {
-  const mails = Array.from({ length: 1000 }, (_, n) => Buffer.from(mimeMail(n)));
-  return (async () => {
-    for (const mail of mails.slice(0, 300)) await PostalMime.parse(mail);
-    const startedMs = performance.now();
-    for (const mail of mails) await PostalMime.parse(mail);
-    return mails.length / ((performance.now() - startedMs) / 1000);
-  })();
-}
+const note = (text: string) => process.stderr.isTTY && process.stderr.write(`\x1b[2K\r${text}`);
 
 const directory = await mkdtemp(join(tmpdir(), 'mailgress-bench-'));
 await chmod(directory, 0o711);
+note('starting PostgreSQL ...');
 const embedded = await openEmbedded({ directory: join(directory, 'postgres'), mode: 'own', log: () => {} });
-const consumer = await startConsumer();
+const admin = postgres(embedded.url, { max: 1, onnotice: () => {} });
 try {
-  const admin = postgres(embedded.url, { max: 1, onnotice: () => {} });
-  const databaseUrl = async (name: string) => {
-    await admin.unsafe(`CREATE DATABASE ${name}`);
-    return embedded.url.replace(/\/mailgress$/, `/${name}`);
-  };
-  await admin`CREATE EXTENSION IF NOT EXISTS pg_stat_statements`;
-  const [oursUrl, deliveringUrl] = [await databaseUrl('ours'), await databaseUrl('delivering')];
-  const baselineUrl = await databaseUrl('baseline');
-  const ours = await startOurs(oursUrl, 18_080, false, '');
-  const delivering = await startOurs(deliveringUrl, 18_081, true, consumer.url);
-  const none = await startBaseline(baselineUrl, 'none');
-  const insert = await startBaseline(baselineUrl, 'insert');
-  const idleMb = await residentMb(ours.child);
-  const load = fork(new URL('load.ts', import.meta.url));
-  children.push(load);
-
-  const statementsIn = async (name: string) => {
-    const [row] = await admin`
-      SELECT coalesce(sum(calls), 0)::int AS calls FROM pg_stat_statements
-      JOIN pg_database ON pg_database.oid = dbid WHERE datname = ${name}`;
-    return Number(row?.calls);
-  };
-
-  const report: Record<string, unknown> = {};
-  for (const mail of ['plain', 'mime'] as const) {
-    const variants = [none, insert, ours, delivering];
-    for (const variant of variants) await measure(load, variant, mail, Math.ceil(REQUESTS[mail] / 2));
-    const results = new Map<string, LoadResult[]>(variants.map(({ name }) => [name, []]));
-    const statements = { ours: [] as number[], delivering: [] as number[] };
-    const postalMime: number[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const variant of variants) {
-        const key = variant === ours ? 'ours' : variant === delivering ? 'delivering' : undefined;
-        const before = key === undefined ? 0 : await statementsIn(key);
-        const seen = consumer.count();
-        results.get(variant.name)?.push(await measure(load, variant, mail, REQUESTS[mail]));
-        while (variant === delivering && consumer.count() < seen + REQUESTS[mail]) {
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
-        if (key !== undefined) statements[key].push(((await statementsIn(key)) - before) / REQUESTS[mail]);
-      }
-      if (mail === 'mime') postalMime.push(await timePostalMime());
-    }
-    const rows = variants.map(({ name }) => {
-      const all = results.get(name) ?? [];
-      return {
-        variant: name,
-        'mails/s': Math.round(median(all.map((one) => one.perSecond))),
-        'p50 ms': Number(median(all.map((one) => one.p50Ms)).toFixed(1)),
-        'p99 ms': Number(median(all.map((one) => one.p99Ms)).toFixed(1)),
-      };
-    });
-    const rate = (at: number) => rows[at]?.['mails/s'] ?? Number.NaN;
-    const ratios: Record<string, number> = {
-      'Mailgress / no store': rate(2) / rate(0),
-      'Mailgress / one INSERT a request': rate(2) / rate(1),
-      'statements a mail': median(statements.ours),
-      'statements a mail, with one endpoint': median(statements.delivering),
-    };
-    if (mail === 'mime') ratios['Mailgress / postal-mime alone'] = rate(2) / median(postalMime);
-    process.stdout.write(`\n${mail === 'plain' ? '1 kB plain' : '12 kB MIME'}\n`);
-    console.table(rows);
-    for (const [name, value] of Object.entries(ratios))
-      process.stdout.write(`  ${name}: ${value.toFixed(2)}\n`);
-    report[mail] = { rows, ratios };
-  }
-  const memory = { idleMb, afterMb: await residentMb(ours.child) };
-  const machine = {
-    cpu: cpus()[0]?.model,
-    cores: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    node: process.version,
-  };
-  process.stdout.write(
-    `\nresident: ${memory.idleMb} MB idle, ${memory.afterMb} MB after\n${JSON.stringify(machine)}\n`,
-  );
-  if (options.json !== undefined) {
-    await writeFile(
-      options.json,
-      `${JSON.stringify({ machine, rounds: ROUNDS, ...report, memory }, null, 2)}\n`,
-    );
-  }
-  await admin.end();
+  await main();
 } finally {
-  for (const child of children) child.kill();
-  consumer.close();
+  await Promise.all(children.map(endProcess));
+  await admin.end();
   await embedded.stop();
   await rm(directory, { recursive: true, force: true });
 }
 process.exit();
+
+async function main(): Promise<void> {
+  await admin`CREATE EXTENSION IF NOT EXISTS pg_stat_statements`;
+  const consumer = fork(new URL('consumer.ts', import.meta.url));
+  children.push(consumer);
+  const [{ url: consumerUrl }] = (await once(consumer, 'message')) as [{ url: string }];
+  const load = fork(new URL('load.ts', import.meta.url));
+  children.push(load);
+
+  const profileTo = options.profile === undefined ? undefined : resolve(options.profile);
+  if (profileTo !== undefined) await mkdir(profileTo, { recursive: true });
+  const flags = profileTo === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileTo}`];
+  const ours = await startMailgress('Mailgress', await createDatabase('ours'), flags);
+  children.push(ours.child);
+  const idleMb = await residentMb(ours.child);
+  const delivering = await startMailgress(
+    'Mailgress, with one endpoint',
+    await createDatabase('delivering'),
+    [],
+    consumerUrl,
+  );
+  children.push(delivering.child);
+  consumer.send({ secret: delivering.endpointSecret } satisfies ConsumerOrder);
+  const baselineUrl = await createDatabase('baseline');
+  const baselines = [
+    await startBaseline('no store', 'none', baselineUrl, []),
+    await startBaseline('one INSERT a request, mail unread', 'insert-raw', baselineUrl, []),
+    await startBaseline('one INSERT a request', 'insert-message', baselineUrl, []),
+  ];
+  children.push(...baselines.map(({ child }) => child));
+
+  const sections: Section[] = [];
+  let mails = 0;
+  for (const mail of ['plain', 'mime'] as const) {
+    if (!wants(mail)) continue;
+    sections.push(await compare(mail, load, [...baselines, ours, delivering], consumer));
+    mails += WARM_UP[mail] + ROUNDS * REQUESTS[mail];
+    process.stdout.write(printSection(sections.at(-1) as Section));
+  }
+  const latency = wants('latency') ? await measureLatency(load, delivering, consumer) : undefined;
+  if (latency !== undefined) {
+    const print = (p50Ms: number, p99Ms: number) =>
+      `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms\n`;
+    process.stdout.write(
+      `\n${LATENCY.perSecond} mails a second for ${LATENCY.seconds} s\n` +
+        `  request to answer            ${print(latency.answerP50Ms, latency.answerP99Ms)}` +
+        `  request to verified webhook  ${print(latency.p50Ms, latency.p99Ms)}`,
+    );
+  }
+  const memory = { idleMb, afterMb: await residentMb(ours.child) };
+  process.stdout.write(
+    `\nresident memory of the Node process: ${idleMb} MB idle, ${memory.afterMb} MB after\n`,
+  );
+  process.stdout.write(`${JSON.stringify(machine())}\n`);
+  if (options.json !== undefined) {
+    const report = { machine: machine(), rounds: ROUNDS, sections, latency, memory };
+    await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  if (profileTo !== undefined) {
+    await endProcess(ours.child);
+    process.stdout.write(await printProfiles(profileTo, mails));
+  }
+}
+
+async function createDatabase(name: string): Promise<string> {
+  await admin.unsafe(`CREATE DATABASE ${name}`);
+  return embedded.url.replace(/\/mailgress$/, `/${name}`);
+}
+
+async function countStatements(database: string): Promise<number> {
+  const [row] = await admin`
+    SELECT coalesce(sum(calls), 0)::int AS calls FROM pg_stat_statements
+    JOIN pg_database ON pg_database.oid = dbid WHERE datname = ${database}`;
+  return Number(row?.calls);
+}
+
+async function send(load: ChildProcess, order: LoadOrder): Promise<LoadResult> {
+  load.send(order);
+  const [result] = (await once(load, 'message')) as [LoadResult | { error: string }];
+  if ('error' in result) throw new Error(result.error);
+  if (result.failed > 0) throw new Error(`${result.failed} of ${order.requests} requests failed`);
+  return result;
+}
+
+/** Waits until so many webhooks have come. */
+async function takeArrivals(consumer: ChildProcess, count: number): Promise<[string, string][]> {
+  const all: [string, string][] = [];
+  while (all.length < count) {
+    consumer.send({ take: true } satisfies ConsumerOrder);
+    const [{ arrivals, refused }] = (await once(consumer, 'message')) as [ConsumerReport];
+    if (refused > 0) throw new Error(`${refused} webhooks did not verify`);
+    all.push(...arrivals);
+    await sleep(20);
+  }
+  return all;
+}
+
+async function compare(
+  mail: 'plain' | 'mime',
+  load: ChildProcess,
+  variants: Variant[],
+  consumer: ChildProcess,
+): Promise<Section> {
+  const order = { mail, connections: CONNECTIONS, requests: REQUESTS[mail] };
+  const [none, insertRaw, insertMessage, ours, delivering] = variants;
+  for (const { name, target } of variants) {
+    note(`${mail}: warming up ${name} ...`);
+    await send(load, { ...order, ...target, requests: WARM_UP[mail] });
+  }
+  await takeArrivals(consumer, WARM_UP[mail]);
+
+  const results = new Map<Variant, (LoadResult & { nodeUs: number; statements: number })[]>();
+  const alone = { postalMime: [] as number[], normalize: [] as number[] };
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const variant of variants) {
+      note(`${mail}: round ${round + 1} of ${ROUNDS}, ${variant.name} ...`);
+      const database = variant === ours ? 'ours' : variant === delivering ? 'delivering' : 'baseline';
+      const before = { cpu: await cpuMs(variant.child), statements: await countStatements(database) };
+      const result = await send(load, { ...order, ...variant.target });
+      if (variant === delivering) await takeArrivals(consumer, order.requests);
+      const nodeUs = (((await cpuMs(variant.child)) - before.cpu) * 1000) / order.requests;
+      const statements = ((await countStatements(database)) - before.statements) / order.requests;
+      results.set(variant, [...(results.get(variant) ?? []), { ...result, nodeUs, statements }]);
+    }
+    if (mail === 'mime') {
+      alone.postalMime.push(await rateOf((bytes) => PostalMime.parse(bytes)));
+      alone.normalize.push(await rateOf((bytes) => normalize(toRawMail(bytes), new Date())));
+    }
+  }
+  note('');
+
+  const medianOf = (
+    variant: Variant | undefined,
+    read: (result: LoadResult & { nodeUs: number; statements: number }) => number,
+  ) => median((variant && results.get(variant))?.map(read) ?? []);
+  const rate = (variant: Variant | undefined) => medianOf(variant, (result) => result.perSecond);
+  const rows: Row[] = variants.map((variant) => ({
+    variant: variant.name,
+    perSecond: rate(variant),
+    p50Ms: medianOf(variant, (result) => result.p50Ms),
+    p99Ms: medianOf(variant, (result) => result.p99Ms),
+    nodeUs: medianOf(variant, (result) => result.nodeUs),
+  }));
+  const ratios: Record<string, number> = {
+    'Mailgress / no store': rate(ours) / rate(none),
+    'Mailgress / one INSERT a request': rate(ours) / rate(insertMessage),
+    'Mailgress / one INSERT a request, mail unread': rate(ours) / rate(insertRaw),
+    'SQL statements a mail': medianOf(ours, (result) => result.statements),
+    'SQL statements a mail, with one endpoint': medianOf(delivering, (result) => result.statements),
+  };
+  if (mail === 'mime') {
+    ratios['Mailgress / postal-mime alone'] = rate(ours) / median(alone.postalMime);
+    ratios['time of normalize / time of postal-mime alone'] =
+      median(alone.postalMime) / median(alone.normalize);
+  }
+  return { title: mail === 'plain' ? '1 kB plain mails' : '12 kB MIME mails', rows, ratios };
+}
+
+/** Mails a second of this function alone, in this process. */
+async function rateOf(read: (bytes: Uint8Array) => Promise<unknown>): Promise<number> {
+  const mails = Array.from({ length: 1000 }, (_, n) => Buffer.from(mimeMail(n)));
+  for (const mail of mails) await read(mail);
+  const startedMs = performance.now();
+  for (const mail of mails) await read(mail);
+  return mails.length / ((performance.now() - startedMs) / 1000);
+}
+
+async function measureLatency(load: ChildProcess, variant: Variant, consumer: ChildProcess) {
+  const { perSecond, seconds } = LATENCY;
+  const order = { ...variant.target, mail: 'plain', connections: CONNECTIONS, perSecond } as const;
+  note('latency: warming up ...');
+  await send(load, { ...order, requests: perSecond * 3 });
+  await takeArrivals(consumer, perSecond * 3);
+  note(`latency: ${perSecond} mails a second for ${seconds} s ...`);
+  const answered = await send(load, { ...order, requests: perSecond * seconds });
+  const { sent } = answered;
+  const arrivedAt = new Map(await takeArrivals(consumer, sent.length));
+  note('');
+  const latencies = sent
+    .map(([id, sentNs]) => Number(BigInt(arrivedAt.get(id) ?? 'lost') - BigInt(sentNs)) / 1e6)
+    .sort((a, b) => a - b);
+  const at = (share: number) => latencies[Math.floor(share * latencies.length)] ?? Number.NaN;
+  return {
+    perSecond,
+    mails: sent.length,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    answerP50Ms: answered.p50Ms,
+    answerP99Ms: answered.p99Ms,
+  };
+}

@@ -1,21 +1,9 @@
-import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdCompressSync } from 'node:zlib';
-import { dedupeKeyOf } from './core/dedupe.ts';
-import { createId, type Id } from './core/ids.ts';
-import type { Message, SourceKind } from './core/message.ts';
-import { normalize } from './core/normalize.ts';
+import { createId } from './core/ids.ts';
 import type { RawMail } from './core/raw-mail.ts';
-import type { CommitOutcome, MailRow } from './store/commit-mails.ts';
+import { type Origin, type PrepareTask, prepareMail } from './prepare/prepare-mail.ts';
+import type { CommitOutcome } from './store/commit-mails.ts';
+import type { MailRow } from './store/mail-row.ts';
 import { isRowRefused, sqlStateOf } from './store/unavailable.ts';
-
-/** Where a mail came in. */
-export type Origin = {
-  id: Id<'src'>;
-  kind: SourceKind;
-  mailboxId: Id<'mbx'>;
-  tenant: string;
-  address: string;
-};
 
 /** What became of a mail. All but `rejected` and `mailbox_gone` say that it is durable. */
 export type IngestOutcome = CommitOutcome | { status: 'rejected'; reason: string };
@@ -28,57 +16,35 @@ export type IngestOutcome = CommitOutcome | { status: 'rejected'; reason: string
  */
 export type Ingest = (mail: RawMail, origin: Origin) => Promise<IngestOutcome>;
 
-/** Fast and still good on mail; higher levels cost more time than they save in space. */
-const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
-/** A smaller row stays on one page of PostgreSQL anyway. */
-const COMPRESS_FROM_BYTES = 2048;
-/** Below this, handing the work to a thread costs more than doing it. */
-const COMPRESS_IN_THREAD_FROM_BYTES = 64 * 1024;
-const compressInThread = promisify(zstdCompress);
+/** Read in less than the time that a request takes anyway, whatever it holds. */
+const SMALL_BYTES = 64 * 1024;
 
-/** @param commit stores a row; see `store/commit-mails.ts`. */
-export function createIngest(commit: (row: MailRow) => Promise<CommitOutcome>): Ingest {
-  return async (mail, origin) => {
-    const { content, fullText, fullHtml } = await normalize(mail, new Date());
-    const id = createId('msg');
-    const message: Message = {
-      id,
-      tenant: origin.tenant,
-      mailboxId: origin.mailboxId,
-      address: origin.address,
-      source: { id: origin.id, kind: origin.kind },
-      ...content,
-    };
+/**
+ * A small mail that comes alone is read where it is; once there are several, a thread reads them while this one goes
+ * on with requests and the database.
+ *
+ * @param prepare makes a mail's row in a thread; see `prepare/preparer.ts`.
+ * @param commit stores a row; see `store/commit-mails.ts`.
+ */
+export function createIngest(
+  prepare: (task: PrepareTask) => Promise<MailRow>,
+  commit: (row: MailRow) => Promise<CommitOutcome>,
+): Ingest {
+  let underWay = 0;
+  return async (mail, { id, kind, mailboxId, tenant, address }) => {
+    const origin = { id, kind, mailboxId, tenant, address };
+    const task = { mail, origin, messageId: createId('msg'), takenAt: new Date() };
+    underWay++;
     try {
-      return await commit({
-        mailboxId: origin.mailboxId,
-        tenant: origin.tenant,
-        messageId: id,
-        dedupeKey: Buffer.from(dedupeKeyOf(mail, content)).toString('hex'),
-        placement: content.placement,
-        fromAddress: content.from?.address ?? null,
-        subject: content.subject,
-        receivedAt: content.receivedAt,
-        isTruncated: content.truncated,
-        document: JSON.stringify(message),
-        fullText,
-        fullHtml,
-        raw: await compress(mail.bytes),
-      });
+      const isAlone = underWay === 1 && mail.bytes.length <= SMALL_BYTES;
+      return await commit(await (isAlone ? prepareMail : prepare)(task));
     } catch (error) {
       if (!isRowRefused(error)) throw error;
       // It would refuse it again: the source has to keep it as failed and go on. Only the
       // code is told: the database's sentence may quote the mail.
       return { status: 'rejected', reason: `the database refused it (${sqlStateOf(error) ?? 'no code'})` };
+    } finally {
+      underWay--;
     }
   };
-}
-
-async function compress(bytes: Uint8Array): Promise<MailRow['raw']> {
-  if (bytes.length < COMPRESS_FROM_BYTES) return { bytes, isCompressed: false };
-  const compressed =
-    bytes.length < COMPRESS_IN_THREAD_FROM_BYTES
-      ? zstdCompressSync(bytes, zstdOptions)
-      : await compressInThread(bytes, zstdOptions);
-  return { bytes: compressed, isCompressed: true };
 }

@@ -6,6 +6,7 @@ import { createPoster } from './deliver/post.ts';
 import { createApp } from './http/app.ts';
 import { startHttpServer } from './http/server.ts';
 import { createIngest } from './ingest.ts';
+import { createPreparer } from './prepare/preparer.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
 import { rememberSources } from './store/ingress-sources.ts';
@@ -90,12 +91,18 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       ...(dispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
     });
     stops.push(() => commit.drained());
+    const preparer = createPreparer({
+      unreadable: ({ messageId, origin }, reason) =>
+        log.warn({ messageId, sourceId: origin.id, reason }, 'mail kept unread'),
+      threadLost: (reason) => log.error({ reason }, 'lost a thread that reads mail'),
+    });
+    stops.push(() => preparer.close());
 
     let address = '';
     const app = createApp({
       database,
       keyring,
-      ingest: createIngest((row) => commit.submit(row)),
+      ingest: createIngest(preparer.prepare, (row) => commit.submit(row)),
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
       egress,

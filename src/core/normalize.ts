@@ -49,7 +49,17 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  * @param receivedAt when Mailgress took the mail; published where the provider does not know better.
  */
 export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normalized> {
-  const { email, isParsed } = await parse(mail);
+  return contentOf(mail, receivedAt, await parse(mail));
+}
+
+/** The message of a mail whose body must not be tried: as `normalize` has it when the parser gives up. */
+export async function normalizeHeaders(mail: RawMail, receivedAt: Date): Promise<Normalized> {
+  return contentOf(mail, receivedAt, { email: await parseLeadingHeaders(mail), isParsed: false });
+}
+
+type Parsed = { email: Email; isParsed: boolean };
+
+function contentOf(mail: RawMail, receivedAt: Date, { email, isParsed }: Parsed): Normalized {
   const headers = readHeaders(email);
   const body = isParsed && !mail.truncated ? readBody(email, mail.bytes) : NO_BODY;
   const text = body.text === null ? null : cutToUtf8Bytes(body.text, EVENT_TEXT_LIMIT_BYTES);
@@ -91,15 +101,18 @@ export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normal
 }
 
 /** The mail, of a truncated one its headers; what cannot be parsed as a whole, as far as its headers go. */
-async function parse(mail: RawMail): Promise<{ email: Email; isParsed: boolean }> {
+async function parse(mail: RawMail): Promise<Parsed> {
   try {
     const bytes = mail.truncated ? leadingHeaders(mail.bytes, Number.POSITIVE_INFINITY) : mail.bytes;
     return { email: await parseMime(bytes), isParsed: true };
   } catch {
     // Whatever the parser throws is about this mail: it is kept as failed, with its bytes, for a better parser.
-    const headers = leadingHeaders(mail.bytes, RESCUED_HEADERS_BYTES);
-    return { email: await parseMime(headers).catch(() => NO_HEADERS), isParsed: false };
+    return { email: await parseLeadingHeaders(mail), isParsed: false };
   }
+}
+
+function parseLeadingHeaders(mail: RawMail): Promise<Email> {
+  return parseMime(leadingHeaders(mail.bytes, RESCUED_HEADERS_BYTES)).catch(() => NO_HEADERS);
 }
 
 function readBody(email: Email, bytes: Uint8Array): Body {

@@ -2,25 +2,7 @@ import type { Sql } from 'postgres';
 import type { Id } from '../core/ids.ts';
 import { idOf, uuidOf } from '../core/ids.ts';
 import { createGroupCommit, type GroupCommit } from './group-commit.ts';
-
-/** A normalized mail on its way into the store. */
-export type MailRow = {
-  mailboxId: Id<'mbx'>;
-  tenant: string;
-  messageId: Id<'msg'>;
-  /** 16 bytes, hex. */
-  dedupeKey: string;
-  placement: string;
-  fromAddress: string | null;
-  subject: string | null;
-  receivedAt: string;
-  isTruncated: boolean;
-  /** JSON of the published message. */
-  document: string;
-  fullText: string | null;
-  fullHtml: string | null;
-  raw: { bytes: Uint8Array; isCompressed: boolean };
-};
+import { MAIL_COLUMNS, type MailRow, renameMailRow } from './mail-row.ts';
 
 export type CommitOutcome =
   | { status: 'accepted'; messageId: Id<'msg'> }
@@ -39,12 +21,7 @@ export function createMailCommit(
 ): GroupCommit<MailRow, CommitOutcome> {
   return createGroupCommit<MailRow, CommitOutcome>({
     flush: (rows) => commitMails(sql, rows, options),
-    sizeOf: (row) =>
-      row.document.length +
-      (row.fullText?.length ?? 0) +
-      (row.fullHtml?.length ?? 0) +
-      row.raw.bytes.length * 2 +
-      512,
+    sizeOf: ({ json }) => json.length + 512,
     maxRows: 256,
     maxBytes: 8 * 1024 * 1024,
     gatherMs: 3,
@@ -74,13 +51,6 @@ async function commitMails(
     return isTwin ? { ...outcome, status: 'duplicate' } : outcome;
   });
 }
-
-/**
- * Oids of pg_type, said explicitly: the driver takes the type of an array's first element for that of the parameter
- * when it is a boolean or bytes.
- */
-const BOOLEAN_ARRAY = 1000;
-const BYTEA_ARRAY = 1001;
 
 const keyOf = (row: MailRow) => `${row.mailboxId} ${row.dedupeKey}`;
 
@@ -115,35 +85,10 @@ async function insertMails(
   rows: readonly MailRow[],
   notifyChannel: string | undefined,
 ): Promise<{ storedIds: Set<string>; deliveries: number }> {
-  const column = <T>(read: (row: MailRow) => T) => rows.map(read);
+  const json = `[${rows.map((row) => row.json).join(',')}]`;
   const [result] = await sql<[{ stored: string[]; deliveries: number }]>`
     WITH input AS MATERIALIZED (
-      SELECT * FROM unnest(
-        ${column((row) => uuidOf(row.mailboxId))}::uuid[],
-        ${column((row) => row.dedupeKey)}::uuid[],
-        ${column((row) => uuidOf(row.messageId))}::uuid[],
-        ${column((row) => row.tenant)}::text[],
-        ${column((row) => row.placement)}::text[],
-        ${column((row) => row.fromAddress)}::text[],
-        ${column((row) => row.subject)}::text[],
-        ${column((row) => row.receivedAt)}::timestamptz[],
-        ${sql.typed(
-          column((row) => row.isTruncated),
-          BOOLEAN_ARRAY,
-        )}::boolean[],
-        ${column((row) => row.document)}::text[],
-        ${column((row) => row.fullText)}::text[],
-        ${column((row) => row.fullHtml)}::text[],
-        ${sql.typed(
-          column((row) => row.raw.bytes),
-          BYTEA_ARRAY,
-        )}::bytea[],
-        ${sql.typed(
-          column((row) => row.raw.isCompressed),
-          BOOLEAN_ARRAY,
-        )}::boolean[]
-      ) AS input (mailbox_id, key, message_id, tenant, placement, from_address, subject, received_at,
-                  is_truncated, document, full_text, full_html, raw, is_compressed)
+      SELECT * FROM json_to_recordset(${json}::text::json) AS input (${sql.unsafe(MAIL_COLUMNS)})
     ), box AS MATERIALIZED (
       SELECT id FROM mailboxes WHERE id IN (SELECT mailbox_id FROM input) ORDER BY id FOR KEY SHARE
     ), ledger AS (
@@ -157,10 +102,11 @@ async function insertMails(
       INSERT INTO messages (id, mailbox_id, tenant, placement, from_address, subject, received_at, is_truncated,
                             document, full_text, full_html)
       SELECT message_id, mailbox_id, tenant, placement, from_address, subject, received_at, is_truncated,
-             document::json, full_text, full_html
+             document, full_text, full_html
       FROM fresh
     ), kept AS (
-      INSERT INTO raw_mails (message_id, bytes, is_compressed) SELECT message_id, raw, is_compressed FROM fresh
+      INSERT INTO raw_mails (message_id, bytes, is_compressed) 
+      SELECT message_id, decode(raw, 'base64'), is_compressed FROM fresh
     ), logged AS (
       INSERT INTO events (id, type, tenant, mailbox_id)
       SELECT message_id, 'message.received', tenant, mailbox_id FROM fresh
@@ -215,20 +161,22 @@ async function resolveDuplicates(sql: Sql, rows: readonly MailRow[]): Promise<Ma
 
 /** Replaces a header-only message by the whole one, under the id it already has. Safe to repeat. */
 async function completeMessage(sql: Sql, messageId: Id<'msg'>, row: MailRow): Promise<void> {
-  const document = JSON.stringify({ ...JSON.parse(row.document), id: messageId });
+  const { json } = renameMailRow(row, messageId);
   await sql`
-    WITH box AS MATERIALIZED (
+    WITH input AS MATERIALIZED (
+      SELECT * FROM json_to_record(${json}::text::json) AS input (${sql.unsafe(MAIL_COLUMNS)})
+    ), box AS MATERIALIZED (
       SELECT id FROM mailboxes WHERE id = ${uuidOf(row.mailboxId)} FOR KEY SHARE
     ), completed AS (
       UPDATE messages SET
-        placement = ${row.placement}, from_address = ${row.fromAddress}, subject = ${row.subject},
-        received_at = ${row.receivedAt}, is_truncated = false, document = ${document}::text::json, full_text = ${row.fullText},
-        full_html = ${row.fullHtml}
-      FROM box
-      WHERE messages.id = ${uuidOf(messageId)} AND is_truncated
+        placement = input.placement, from_address = input.from_address, subject = input.subject,
+        received_at = input.received_at, is_truncated = false, document = input.document,
+        full_text = input.full_text, full_html = input.full_html
+      FROM input, box
+      WHERE messages.id = input.message_id AND messages.is_truncated
       RETURNING messages.id
     )
     INSERT INTO raw_mails (message_id, bytes, is_compressed)
-    SELECT id, ${row.raw.bytes}, ${row.raw.isCompressed} FROM completed
+    SELECT completed.id, decode(input.raw, 'base64'), input.is_compressed FROM completed, input
     ON CONFLICT (message_id) DO UPDATE SET bytes = excluded.bytes, is_compressed = excluded.is_compressed`;
 }
