@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { MailgressError } from '../core/errors.ts';
 import { mailboxSchema } from '../core/resources.ts';
+import { version } from '../version.ts';
 import { type Client, createClient } from './client.ts';
 
 /** What every command takes that talks to a running service. */
@@ -29,7 +30,13 @@ export function withClient<O extends ClientOptions>(
     const command = given.at(-1);
     if (!(command instanceof Command)) throw new MailgressError('internal', 'not called by commander');
     const options = command.opts<O>();
-    await run(await createClient(readConfig(), options), options, command.args[0] ?? '');
+    try {
+      await run(await createClient(readConfig(), options), options, command.args[0] ?? '');
+    } catch (error) {
+      if (!(error instanceof z.ZodError)) throw error;
+      const message = `The service answers in another way than mailgress ${version} knows: are both the same version?`;
+      throw new MailgressError('service_unavailable', message, { cause: error });
+    }
   };
 }
 

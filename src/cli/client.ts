@@ -26,7 +26,7 @@ export async function createClient(
   options: { url?: string; token?: string },
 ): Promise<Client> {
   const instance = await readInstance(config.dataDirectory);
-  const url = (options.url ?? config.publicUrl ?? instance?.url)?.replace(/\/+$/, '');
+  const url = (parseUrl(options.url) ?? config.publicUrl ?? instance?.url)?.replace(/\/+$/, '');
   if (url === undefined) {
     throw new MailgressError(
       'service_unavailable',
@@ -43,6 +43,12 @@ export async function createClient(
       return readAnswer(await request(`${url}${path}`, init));
     },
   };
+}
+
+/** @throws MailgressError `usage` */
+function parseUrl(url: string | undefined): string | undefined {
+  if (url === undefined || (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) return url;
+  throw new MailgressError('usage', `--url ${url}: must be a URL that begins with http:// or https://`);
 }
 
 /** @throws MailgressError `service_unavailable` if nobody answers. */
@@ -86,10 +92,17 @@ export async function postSigned(
 
 async function readAnswer(response: Response): Promise<unknown> {
   const body: unknown = await response.json().catch(() => undefined);
-  if (response.ok) return body;
+  if (response.ok && body !== undefined) return body;
   const problem = problemSchema.safeParse(body).data;
-  const faults = problem?.errors?.map(({ path, message }) => `${path}: ${message}`) ?? [];
-  const detail = [problem?.detail ?? response.statusText, ...faults].join('; ');
+  if (problem === undefined) {
+    throw new MailgressError(
+      'service_unavailable',
+      `What answers at ${new URL(response.url).origin} (${response.status} ${response.statusText}) is not Mailgress, or \
+something stands before it: check --url or MAILGRESS_PUBLIC_URL`,
+    );
+  }
+  const faults = problem.errors?.map(({ path, message }) => `${path}: ${message}`) ?? [];
+  const detail = [problem.detail, ...faults].join('; ');
   if (response.status === 401) {
     throw new MailgressError('unauthorized', `The service does not accept the key or signature: ${detail}`);
   }

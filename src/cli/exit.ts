@@ -5,6 +5,7 @@ import { describeStoreError, isAccessRefused, isUnavailable } from '../store/una
 export const EXIT = {
   usage: 64,
   dataError: 65,
+  noInput: 66,
   unavailable: 69,
   software: 70,
   temporary: 75,
@@ -14,6 +15,7 @@ export const EXIT = {
 
 const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   usage: EXIT.usage,
+  no_input: EXIT.noInput,
   bad_request: EXIT.dataError,
   not_found: EXIT.dataError,
   configuration: EXIT.configuration,

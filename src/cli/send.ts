@@ -46,10 +46,17 @@ export function addSendCommand(program: Command): void {
 }
 
 async function readMail(file: string): Promise<Buffer> {
+  const mail = await readInput(file);
+  // A header (RFC 5322, 2.2), or the line that mbox puts above.
+  if (/^(?:[!-9;-~]+[ \t]*:|From )/.test(mail.toString('latin1', 0, 1000))) return mail;
+  throw new MailgressError('bad_request', `${file} is no mail: it does not begin with a header`);
+}
+
+async function readInput(file: string): Promise<Buffer> {
   try {
     return file === '-' ? await buffer(process.stdin) : await readFile(file);
   } catch (cause) {
-    throw new MailgressError('usage', `Cannot read ${file}: ${describeError(cause)}`, { cause });
+    throw new MailgressError('no_input', `Cannot read ${file}: ${describeError(cause)}`, { cause });
   }
 }
 

@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'address_taken'
   | 'service_unavailable'
   | 'usage'
+  | 'no_input'
   | 'embedded_database'
   | 'internal';
 

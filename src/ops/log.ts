@@ -23,7 +23,6 @@ function standardError(): DestinationStream {
     sync: true,
     colorize: process.stderr.hasColors(),
     translateTime: 'SYS:HH:MM:ss.l',
-    ignore: 'requestId',
     singleLine: true,
   });
 }

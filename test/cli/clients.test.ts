@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { type Consumer, startConsumer } from '../support/consumer.ts';
 import { type Ended, startMailgress } from '../support/process.ts';
 import {
@@ -11,6 +18,8 @@ import {
   startTestService,
   type TestService,
 } from '../support/service.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 let service: TestService;
 let consumer: Consumer;
@@ -80,6 +89,49 @@ test('says how everything is', async () => {
   assert.equal((await runJson('status')).status, 'ok');
 });
 
+test('a wrong URL, where another program answers, is told so', async () => {
+  const other = createServer((_, response) => response.end('<h1>It works</h1>')).listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  for (const args of [['status'], ['mailbox', 'add', 'a@example.com'], ['tail']]) {
+    const { code, told } = await run(...args, '--url', `http://127.0.0.1:${port}`);
+    assert.equal(code, 69);
+    assert.match(
+      told.join('\n'),
+      /^mailgress: What answers at http:\/\/127\.0\.0\.1:\d+ \(200 OK\) is not Mailgress/,
+    );
+  }
+  other.close();
+});
+
+test('a reader that goes, as `| head` does, is no error', async () => {
+  const source = await addSource(service, 'apps-script', 'head@example.com');
+  await service.push(
+    source,
+    batch(Array.from({ length: 200 }, (_, n) => gmailItem(`abc${n}`, mailOf(`Mail ${n}`)))),
+  );
+  const shell = `"${process.execPath}" "${MAIN}" tail --json --since start; echo "-> $?" >&2`;
+  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', `{ ${shell}; } | head -n 1`], {
+    env: {
+      PATH: process.env.PATH,
+      MAILGRESS_PUBLIC_URL: service.address,
+      MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
+    },
+  });
+  assert.equal(stdout.trimEnd().split('\n').length, 1);
+  assert.equal(stderr, '-> 0\n');
+});
+
+test('an old Node is told in one line which one is needed', async () => {
+  const launcher = new URL('../../bin/mailgress.js', import.meta.url);
+  const pretend = `Object.defineProperty(process.versions, 'node', { value: '20.1.0' }); await import('${launcher}')`;
+  const failed = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', pretend]).catch(
+    (error) => error,
+  );
+  assert.equal(failed.code, 69);
+  assert.match(failed.stderr, /^mailgress: this is Node 20\.1\.0; Mailgress needs 24 or later\.[^\n]*\n$/);
+});
+
 test('tail prints events as they come', async () => {
   await using tail = startMailgress(['tail', '--json', '--since', 'start'], {
     MAILGRESS_PUBLIC_URL: service.address,
@@ -108,7 +160,11 @@ describe('is told in one line, with the right exit code', () => {
     ],
     ['a bad URL', ['endpoint', 'add', 'ftp://example.com'], 65, /url/],
     ['no arguments', ['mailbox', 'add'], 64, /missing required argument/],
-    ['a file that is not there', ['send', '/nowhere.eml'], 64, /Cannot read \/nowhere\.eml/],
+    ['a file that is not there', ['send', '/nowhere.eml'], 66, /Cannot read \/nowhere\.eml/],
+    ['a directory for a file', ['send', tmpdir()], 66, /Cannot read .*directory/],
+    ['a file that is no mail', ['send', process.execPath], 65, /is no mail: it does not begin with a header/],
+    ['a URL that is none', ['status', '--url', 'localhost:8080'], 64, /--url localhost:8080: must be a URL/],
+    ['another command', ['frobnicate'], 64, /unknown command 'frobnicate'/],
   ] as const) {
     test(what, async () => {
       const { code: ended, told } = await run(...args);

@@ -78,7 +78,7 @@ test('says in one line what is missing: the service, the right key, the file', a
   assertRefused(nobody, 69, /Nobody answers at http:\/\/127\.0\.0\.1:1/);
   assertRefused(wrongKey, 78, /does not accept the key/);
   assert.ok(!wrongKey.stderr.includes('a-key-that-nobody-has-made'));
-  assertRefused(noFile, 64, /no\.eml/);
+  assertRefused(noFile, 66, /no\.eml/);
 });
 
 test('takes what a killed instance left behind for no service', async () => {
