@@ -6,6 +6,7 @@ import { createPoster } from './deliver/post.ts';
 import { createApp } from './http/app.ts';
 import { startHttpServer } from './http/server.ts';
 import { createIngest } from './ingest.ts';
+import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
@@ -31,6 +32,9 @@ export type ServiceOptions = {
   /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
   random?: () => number;
   scanIntervalMs?: number;
+  /** After how long without a heartbeat a script counts as silent, and how often that is looked at. */
+  silentAfterMs?: number;
+  silenceLookMs?: number;
   /** How long the store may take to answer. */
   storeDeadlineMs?: number;
 };
@@ -80,6 +84,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       dispatcher === undefined
         ? void database.hot.notify(DELIVERIES_CHANNEL, '').catch(() => {})
         : dispatcher.wake();
+
+    const { silentAfterMs, silenceLookMs: lookMs } = options;
+    const silence = startSilenceWatch({ database, log, onEvent: wakeDispatcher, silentAfterMs, lookMs });
+    stops.push(() => silence.stop());
 
     const activity = createActivityRecorder(database.hot, (error) =>
       log.warn({ reason: describeStoreError(error) }, 'could not record that sources are alive'),

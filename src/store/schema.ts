@@ -45,6 +45,8 @@ export const mailboxes = pgTable(
     id: id('mbx', 'id').primaryKey(),
     tenant: text('tenant').notNull(),
     address: text('address').notNull(),
+    /** Whose Authentication-Results count (authserv-ids), beside those of the providers. */
+    authenticationServers: text('authentication_servers').array().notNull().default([]),
     createdAt: at('created_at').notNull().defaultNow(),
   },
   (table) => [uniqueIndex('mailboxes_tenant_address').on(table.tenant, sql`lower(${table.address})`)],
@@ -59,6 +61,8 @@ export const sources = pgTable(
       .references(() => mailboxes.id, { onDelete: 'cascade' }),
     kind: text('kind', { enum: ['apps-script', 'gmail', 'imap', 'raw'] }).notNull(),
     isWanted: boolean('is_wanted').notNull().default(true),
+    /** Since when; a source that was started again is given time to come back. */
+    wantedAt: at('wanted_at').notNull().defaultNow(),
     state: text('state').notNull(),
     reason: text('reason'),
     /** Sealed; what pushes to us are signed with. */
@@ -70,6 +74,8 @@ export const sources = pgTable(
     /** What the pushing program last said of itself: version, account, backlog, paused. */
     heartbeat: jsonb('heartbeat').$type<Record<string, unknown>>(),
     lastProvenAliveAt: at('last_proven_alive_at'),
+    /** Since when it misses its heartbeats, as has been told; null while it does not. */
+    silentAt: at('silent_at'),
     lastMessageAt: at('last_message_at'),
     createdAt: at('created_at').notNull().defaultNow(),
   },

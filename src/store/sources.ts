@@ -80,7 +80,9 @@ export async function setSourceWanted(
   isWanted: boolean,
 ): Promise<Source | undefined> {
   await sql`
-    UPDATE sources SET is_wanted = ${isWanted}, state = ${isWanted ? 'idle' : 'disconnected'}, reason = NULL
+    UPDATE sources SET
+      is_wanted = ${isWanted}, state = ${isWanted ? 'idle' : 'disconnected'}, reason = NULL, silent_at = NULL,
+      wanted_at = CASE WHEN is_wanted THEN wanted_at ELSE now() END
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
 }
