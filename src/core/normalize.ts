@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Email } from 'postal-mime';
 import { attachmentsOf } from './attachment-content.ts';
+import { categoryOf } from './category/category.ts';
 import { findBodyStart, leadingHeaders } from './header-block.ts';
 import { isoTime } from './mail-date.ts';
 import { readHeaders } from './mail-headers.ts';
@@ -23,7 +24,6 @@ const RESCUED_HEADERS_BYTES = 256 * 1024;
 // The neutral values of what is not read out of mail yet.
 const NO_AUTHENTICATION = { spf: null, dkim: [], dmarc: null, arc: null, server: null, trusted: false };
 const NO_SPAM_FILTERS: MailContent['spamFilters'] = [];
-const NO_CATEGORY = { bounce: null, complaint: null, autoReply: false, list: null, calendar: null };
 
 const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
 const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: true };
@@ -66,7 +66,7 @@ export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normal
     folder: mail.folder,
     authentication: NO_AUTHENTICATION,
     spamFilters: NO_SPAM_FILTERS,
-    category: NO_CATEGORY,
+    category: await categoryOf(email),
     subjectGroup: subjectGroupOf(headers.fields.subject),
     truncated: mail.truncated,
     text,
