@@ -6,7 +6,7 @@ import type { MailingList } from './schema.ts';
 /** In UTF-16 units. A longer address is dropped: half of one leads elsewhere. */
 const LONGEST_URI = 2_000;
 
-/** RFC 2919, 3: a list identifier has at most 255 octets. Some senders write whole sentences of tokens. */
+/** RFC 2919 has at most 255 octets for a list identifier. Some senders write whole sentences of tokens. */
 const LONGEST_LIST_ID = 255;
 
 /** How much of a header is looked at: it bounds the work on a hostile one. */

@@ -3,7 +3,7 @@ import { readMessageIds } from '../message-ids.ts';
 import { partsOfTypes, textOfPart } from './report-part.ts';
 
 /**
- * What reports return the mail, or its headers, in: RFC 6522, 3 and 4; for internationalized mail RFC 6533, 6;
+ * What reports return the mail, or its headers, in: RFC 6522, 3 and 4; for internationalized mail RFC 6533, 4;
  * `text/rfc822-header` is seen in the reports of AOL's feedback loop.
  */
 const ORIGINAL_TYPES = [

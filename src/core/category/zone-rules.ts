@@ -55,7 +55,7 @@ export function offsetByRules(zone: Component, localMs: number): number | undefi
   return (latest ?? earliest)?.offsetMs;
 }
 
-/** jCal has it as `+01:00`, or with seconds (RFC 7265, 3.6.13). */
+/** jCal has it as `+01:00`, or with seconds (RFC 7265, 3.6.14). */
 function readOffset(property: Property | undefined): number | undefined {
   const [whole, sign, hours, minutes, seconds = '0'] =
     /^([+-])(\d\d):(\d\d)(?::(\d\d))?$/.exec(textOf(property)) ?? [];
