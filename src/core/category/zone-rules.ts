@@ -11,6 +11,8 @@ const MOST_DATES = 500;
 /** Most days of the month in a rule. */
 const MOST_DAYS = 31;
 
+const DAY_MS = 86_400_000;
+
 const WEEKDAYS = ['SU', 'MO', 'TU', 'WE', 'TH', 'FR', 'SA'];
 
 /** The parts of a rule that change of a year's offset is told with. */
@@ -102,11 +104,9 @@ function onsetIn(year: number, rule: Rule, firstMs: number): number | undefined 
     weekdayText === undefined
       ? dayWithoutWeekday(rule, days, first)
       : pickWeekday(String(weekdayText), year, month, days);
-  if (day === undefined) return undefined;
-  return (
-    Date.UTC(year, month, day) +
-    (firstMs - Date.UTC(first.getUTCFullYear(), first.getUTCMonth(), first.getUTCDate()))
-  );
+  // Not by Date.UTC of the first day: that takes the years 0 to 99 for 1900 to 1999.
+  const timeOfDayMs = ((firstMs % DAY_MS) + DAY_MS) % DAY_MS;
+  return day === undefined ? undefined : Date.UTC(year, month, day) + timeOfDayMs;
 }
 
 function dayWithoutWeekday(rule: Rule, days: readonly number[], first: Date): number | undefined {

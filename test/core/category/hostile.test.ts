@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import { categoryOf } from '../../../src/core/category/category.ts';
+import { mailContentSchema } from '../../../src/core/message.ts';
 import { parseMime } from '../../../src/core/mime.ts';
-import { bytesOf, multipart } from '../../support/raw-mail.ts';
+import { normalize } from '../../../src/core/normalize.ts';
+import { bytesOf, multipart, rawMail } from '../../support/raw-mail.ts';
 
 const KIB_256 = 256 * 1024;
 const fill = (piece: string, length = KIB_256 - 1_000) => piece.repeat(Math.floor(length / piece.length));
@@ -69,4 +72,58 @@ describe('is read within half a second', () => {
       const tookMs = performance.now() - startedMs;
       assert.ok(tookMs < 500, `${tookMs} ms`);
     });
+});
+
+const event = `BEGIN:VTIMEZONE
+TZID:X
+${OBSERVANCE}RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;UNTIL=20300101T000000Z
+END:STANDARD
+END:VTIMEZONE
+BEGIN:VEVENT
+DTSTART;TZID=X:20240101T100000
+DURATION:P1DT2H
+SEQUENCE:1
+RECURRENCE-ID;TZID=Europe/Paris:20240101T100000
+ORGANIZER;CN=A:mailto:a@example.com
+END:VEVENT`;
+const whole = [
+  multipart(
+    'report; report-type=delivery-status',
+    [
+      'Content-Type: message/delivery-status\n\nReporting-MTA: dns;x\n\nFinal-Recipient: utf-8;\\x{D800}a@b\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 x',
+      'Content-Type: message/rfc822\n\nMessage-ID: <1@a.b>\n\nx',
+      ics(event),
+    ],
+    'List-Id: "A" <a.b>\nList-Unsubscribe: <https://a.b>, <mailto:a@b>\n',
+  ),
+  multipart('report; report-type=feedback-report', [
+    'Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nArrival-Date: Mon, 1 Jan 2024 10:00:00 +0000\nSource-IP: 192.0.2.1\nOriginal-Rcpt-To: <a@b>',
+    ics(event),
+  ]),
+  'From: MAILER-DAEMON@a.b\nX-Failed-Recipients: a@b.example\n\nHi. This is the\n\n<a@b.example>:\nno (#5.1.1)\n\n--- Below this line is a copy of the message\n\nMessage-ID: <1@a.b>\n',
+].map((mail) => Buffer.from(bytesOf(mail)));
+const pointed = fc.constantFrom(
+  ...Buffer.from('\0\r\n\t :;,<>"()=@-\\xff{}#/.0', 'latin1'),
+  0xff,
+  0xed,
+  0xa0,
+);
+const nearMail = fc.constantFrom(...whole).chain((mail) =>
+  fc
+    .array(fc.tuple(fc.nat(mail.length - 1), fc.oneof(pointed, fc.nat(255))), { maxLength: 20 })
+    .map((edits) => {
+      const near = Uint8Array.from(mail);
+      for (const [at, byte] of edits) near[at] = byte;
+      return near;
+    }),
+);
+
+test('any mail near a report or an invitation has a category that is valid and can be stored', async () => {
+  const property = fc.asyncProperty(nearMail, async (bytes) => {
+    const { content } = await normalize(rawMail(bytes), new Date(0));
+    const stored = JSON.stringify(content);
+    assert.doesNotMatch(stored, /\\u0000|\\ud[89a-f]/);
+    assert.deepEqual(mailContentSchema.parse(content), content);
+  });
+  await fc.assert(property, { numRuns: 2_000, interruptAfterTimeLimit: 15_000 });
 });
