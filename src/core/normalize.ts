@@ -69,8 +69,8 @@ export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normal
     category: await categoryOf(email),
     subjectGroup: subjectGroupOf(headers.fields.subject),
     truncated: mail.truncated,
-    text,
-    html,
+    text: null,
+    html: null,
     textTruncated: text !== body.text || html !== body.html,
     snippet: snippetOf({ text, html }, mail.snippet),
     attachments: body.attachments,
@@ -80,6 +80,9 @@ export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normal
   };
 
   const isRepaired = repairStrings(content);
+  // These are the long ones, and storable already.
+  content.text = text;
+  content.html = html;
   const isDateLost = mail.internalDate !== null && internalDate === null;
   if (isRepaired || isDateLost || !headers.isReadable || !body.isReadable) content.parse = 'partial';
   if (!isParsed) content.parse = 'failed';
