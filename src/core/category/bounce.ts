@@ -1,10 +1,10 @@
 import type { Email } from 'postal-mime';
 import { readMessageIds } from '../message-ids.ts';
 import { headerValue } from '../mime.ts';
-import { readDeliveryStatus } from './delivery-status.ts';
+import { MAX_RECIPIENTS, readDeliveryStatus } from './delivery-status.ts';
 import { isFromMailSystem } from './mail-system.ts';
 import { messageIdOfText, originalHeaders } from './original-message.ts';
-import { partsOfTypes, reportTypeOf, textOfPart } from './report-part.ts';
+import { LONGEST_REPORT, partsOfTypes, reportTypeOf, textOfPart } from './report-part.ts';
 import type { Bounce, BounceRecipient } from './schema.ts';
 import { findTextBounce } from './text-bounce.ts';
 
@@ -15,6 +15,9 @@ const STATUS_TYPES = ['message/delivery-status', 'message/global-delivery-status
 
 /** What else a report's status part has been labelled as. */
 const MISLABELLED_TYPES = ['application/octet-stream', 'text/plain', 'text/delivery-status', ''];
+
+/** Most parts looked at; a report has one (RFC 6522, 3). */
+const MOST_PARTS = 5;
 
 /** The worst first; what a recipient is told of whose action nobody told. */
 const SEVERITY = ['failed', 'delayed', 'expanded', 'relayed', 'delivered'];
@@ -47,17 +50,19 @@ function findReport(email: Email, isReport: boolean): Found | null {
   const parts = partsOfTypes(email, STATUS_TYPES);
   if (!isReport && (parts.length === 0 || !isFromMailSystem(email))) return null;
 
-  const texts = parts.map(textOfPart);
-  if (texts.length === 0)
-    texts.push(...partsOfTypes(email, MISLABELLED_TYPES).map(textOfPart), statusOfText(email));
-  const recipients = texts.flatMap(readDeliveryStatus);
+  const candidates = parts.length > 0 ? parts : partsOfTypes(email, MISLABELLED_TYPES);
+  const texts = candidates.slice(0, MOST_PARTS).map(textOfPart);
+  if (parts.length === 0) texts.push(statusOfText(email));
+  const recipients = texts.flatMap(readDeliveryStatus).slice(0, MAX_RECIPIENTS);
   return recipients.length === 0 ? null : { recipients, originalMessageId: null };
 }
 
 /** The status part as text/plain without a disposition: the parser then joins it to the text above it. */
 function statusOfText({ text = '' }: Email): string {
-  const start = /^(?:Reporting-MTA|Original-Recipient|Final-Recipient) ?:/im.exec(text)?.index;
-  return start === undefined ? '' : text.slice(start);
+  const start = text
+    .slice(0, LONGEST_REPORT)
+    .search(/^(?:Reporting-MTA|Original-Recipient|Final-Recipient) ?:/im);
+  return start === -1 ? '' : text.slice(start, LONGEST_REPORT);
 }
 
 function bounceOf({ recipients, originalMessageId }: Found, email: Email): Bounce {

@@ -9,8 +9,8 @@ export const MAX_RECIPIENTS = 100;
 /** Longest diagnostic kept, in UTF-16 units; a line of SMTP has 512. */
 export const LONGEST_DIAGNOSTIC = 2_000;
 
-/** In UTF-16 units. A path of SMTP has at most 256 (RFC 5321, 4.5.3.1.3), escapes make it longer. */
-const LONGEST_ADDRESS = 1_000;
+/** Longest address kept, in UTF-16 units. A path of SMTP has at most 256 (RFC 5321, 4.5.3.1.3), escapes make it longer. */
+export const LONGEST_ADDRESS = 1_000;
 
 type Group = Map<string, string>;
 

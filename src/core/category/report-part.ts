@@ -1,8 +1,8 @@
 import type { Email, Attachment as Part } from 'postal-mime';
 import { headerValue } from '../mime.ts';
 
-/** Most bytes read of a report, and of the headers of the mail it is about. Real ones have a few thousand. */
-const LONGEST_REPORT_BYTES = 256 * 1024;
+/** Most read of a report, and of the headers of the mail it is about, in bytes or characters. Real ones have some thousands. */
+export const LONGEST_REPORT = 256 * 1024;
 
 const REPORT = 'multipart/report';
 
@@ -27,7 +27,7 @@ export function partsOfTypes(email: Email, types: readonly string[]): Part[] {
 
 /** The first 256 KiB of a part as text in UTF-8, of which ASCII is a part (RFC 3464, 2.1; RFC 6533, 4). */
 export function textOfPart({ content }: Part): string {
-  if (typeof content === 'string') return content.slice(0, LONGEST_REPORT_BYTES);
+  if (typeof content === 'string') return content.slice(0, LONGEST_REPORT);
   const bytes = content instanceof Uint8Array ? content : new Uint8Array(content);
-  return new TextDecoder().decode(bytes.subarray(0, LONGEST_REPORT_BYTES));
+  return new TextDecoder().decode(bytes.subarray(0, LONGEST_REPORT));
 }

@@ -1,6 +1,6 @@
 import { addressParser, type Email } from 'postal-mime';
 import { cutToLength } from '../text.ts';
-import { LONGEST_DIAGNOSTIC, MAX_RECIPIENTS } from './delivery-status.ts';
+import { LONGEST_ADDRESS, LONGEST_DIAGNOSTIC, MAX_RECIPIENTS } from './delivery-status.ts';
 import { isFromMailSystem } from './mail-system.ts';
 import { messageIdOfText } from './original-message.ts';
 import type { BounceRecipient } from './schema.ts';
@@ -83,7 +83,11 @@ function failedRecipients(email: Email): string[] {
   if (values.length === 0) return [];
   const text = values.map(({ value }) => value).join(',');
   const addresses = addressParser(text.slice(0, LONGEST_HEADER)).map(({ address = '' }) => address);
-  return [...new Set(addresses.filter((address) => address.includes('@')))];
+  return [...new Set(addresses.filter(isAddress))];
+}
+
+function isAddress(text: string): boolean {
+  return text.includes('@') && text.length <= LONGEST_ADDRESS;
 }
 
 /** The addresses that begin lines, each with what is said below it, up to a blank line or the next address. */

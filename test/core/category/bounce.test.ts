@@ -222,6 +222,9 @@ describe('bounce', () => {
   test('names at most 100 recipients', async () => {
     const { bounce } = await categoryOf(report(Array(300).fill(FAILED)));
     assert.equal(bounce?.recipients.length, 100);
+    const parts = Array(20).fill(status(Array(50).fill(FAILED)));
+    const many = await categoryOf(multipart('report; report-type=delivery-status', parts));
+    assert.equal(many.bounce?.recipients.length, 100);
   });
 
   test('is no automatic reply, also where the server calls it one', async () => {
