@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Email, Attachment as Part } from 'postal-mime';
+import { attachmentType } from './attachment-type.ts';
 import type { Attachment } from './message.ts';
 import { parseMime } from './mime.ts';
 import { onOneLine, repairStrings } from './text.ts';
@@ -29,14 +30,15 @@ export function attachmentsOf(email: Email): Attachment[] {
 
 /**
  * Inline is what says so, and what says nothing but has a Content-ID inside multipart/related: an image that the
- * html shows in its place.
+ * html shows in its place. A part without a name stays without one (a signature of PGP, a report): its type tells
+ * what it is. Nothing is unpacked or decrypted: TNEF, S/MIME and PGP are handed on as they came.
  */
 function describe(part: Part, content: Uint8Array, index: number): Attachment {
   const isInline = part.disposition === 'inline' || (part.disposition === null && part.related === true);
   return {
     index,
     filename: part.filename === null ? null : onOneLine(part.filename),
-    contentType: part.mimeType || 'application/octet-stream',
+    contentType: attachmentType(part.mimeType, part.filename, content),
     sizeBytes: content.byteLength,
     contentId: part.contentId === undefined ? null : withoutBrackets(part.contentId),
     disposition: isInline ? 'inline' : 'attachment',

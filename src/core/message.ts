@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { categorySchema } from './category/schema.ts';
 
 /** Longest text and longest html in an event, bytes of UTF-8 each. `GET /v1/messages/{id}` has them whole. */
 export const EVENT_TEXT_LIMIT_BYTES = 256 * 1024;
@@ -45,14 +46,6 @@ export const spamFilterSchema = z.object({
   name: z.string(),
   verdict: z.enum(['ham', 'spam', 'unknown']),
   score: z.number().nullable(),
-});
-
-export const categorySchema = z.object({
-  bounce: z.record(z.string(), z.unknown()).nullable(),
-  complaint: z.record(z.string(), z.unknown()).nullable(),
-  autoReply: z.boolean(),
-  list: z.object({ id: z.string(), unsubscribe: z.string() }).nullable(),
-  calendar: z.object({ method: z.string(), uid: z.string(), start: z.string() }).nullable(),
 });
 
 export const sourceKindSchema = z.enum(['apps-script', 'gmail', 'imap', 'raw']);

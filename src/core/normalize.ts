@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Email } from 'postal-mime';
 import { attachmentsOf } from './attachment-content.ts';
+import { categoryOf } from './category/category.ts';
 import { findBodyStart, leadingHeaders } from './header-block.ts';
 import { isoTime } from './mail-date.ts';
 import { readHeaders } from './mail-headers.ts';
@@ -23,7 +24,6 @@ const RESCUED_HEADERS_BYTES = 256 * 1024;
 // The neutral values of what is not read out of mail yet.
 const NO_AUTHENTICATION = { spf: null, dkim: [], dmarc: null, arc: null, server: null, trusted: false };
 const NO_SPAM_FILTERS: MailContent['spamFilters'] = [];
-const NO_CATEGORY = { bounce: null, complaint: null, autoReply: false, list: null, calendar: null };
 
 const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
 const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: true };
@@ -76,11 +76,11 @@ function contentOf(mail: RawMail, receivedAt: Date, { email, isParsed }: Parsed)
     folder: mail.folder,
     authentication: NO_AUTHENTICATION,
     spamFilters: NO_SPAM_FILTERS,
-    category: NO_CATEGORY,
+    category: await categoryOf(email),
     subjectGroup: subjectGroupOf(headers.fields.subject),
     truncated: mail.truncated,
-    text,
-    html,
+    text: null,
+    html: null,
     textTruncated: text !== body.text || html !== body.html,
     snippet: snippetOf({ text, html }, mail.snippet),
     attachments: body.attachments,
@@ -90,6 +90,9 @@ function contentOf(mail: RawMail, receivedAt: Date, { email, isParsed }: Parsed)
   };
 
   const isRepaired = repairStrings(content);
+  // These are the long ones, and storable already.
+  content.text = text;
+  content.html = html;
   const isDateLost = mail.internalDate !== null && internalDate === null;
   if (isRepaired || isDateLost || !headers.isReadable || !body.isReadable) content.parse = 'partial';
   if (!isParsed) content.parse = 'failed';

@@ -14,21 +14,29 @@ export function toStorable(text: string): string {
  * taken to be our own; the tree has no circles.
  */
 export function repairStrings(tree: object): boolean {
-  // The cast holds: only values that are strings are written, and with strings.
-  const fields = tree as Record<string, unknown>;
+  // The casts hold: an index of an array is a name of it, and only values that are strings are written, with strings.
+  const fields = tree as Record<string | number, unknown>;
+  // By number, since the names of a long list are as many strings to make: headers are lists of pairs.
+  if (Array.isArray(tree)) return repairEach(fields, tree.length);
   let isChanged = false;
-  for (const name of Object.keys(fields)) {
-    const value = fields[name];
-    if (typeof value === 'string') {
-      const storable = toStorable(value);
-      if (storable === value) continue;
-      fields[name] = storable;
-      isChanged = true;
-    } else if (typeof value === 'object' && value !== null) {
-      isChanged = repairStrings(value) || isChanged;
-    }
-  }
+  for (const name of Object.keys(fields)) isChanged = repairField(fields, name) || isChanged;
   return isChanged;
+}
+
+function repairEach(fields: Record<string | number, unknown>, length: number): boolean {
+  let isChanged = false;
+  for (let index = 0; index < length; index += 1) isChanged = repairField(fields, index) || isChanged;
+  return isChanged;
+}
+
+function repairField(fields: Record<string | number, unknown>, name: string | number): boolean {
+  const value = fields[name];
+  if (typeof value === 'object' && value !== null) return repairStrings(value);
+  if (typeof value !== 'string') return false;
+  const storable = toStorable(value);
+  if (storable === value) return false;
+  fields[name] = storable;
+  return true;
 }
 
 /** The longest start of `text` that takes at most `limitBytes` of UTF-8; no code point is split. */

@@ -15,6 +15,11 @@ describe('readMessageIds', () => {
       'a@example.com, b@example.com',
       ['<a@example.com>', '<b@example.com>'],
     ],
+    [
+      'reads ids in encoded words',
+      '=?utf-8?Q?=3Ca=40example=2Ecom=3E?= <b@example.com>',
+      ['<a@example.com>', '<b@example.com>'],
+    ],
     ['takes an id without an @ by its brackets', '<20240101.abc>', ['<20240101.abc>']],
     ['finds none in a phrase', 'Your mail of Monday', []],
     ['finds none in empty brackets', '<> < >', []],
