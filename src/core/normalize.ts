@@ -59,7 +59,11 @@ export async function normalizeHeaders(mail: RawMail, receivedAt: Date): Promise
 
 type Parsed = { email: Email; isParsed: boolean };
 
-function contentOf(mail: RawMail, receivedAt: Date, { email, isParsed }: Parsed): Normalized {
+async function contentOf(
+  mail: RawMail,
+  receivedAt: Date,
+  { email, isParsed }: Parsed,
+): Promise<Normalized> {
   const headers = readHeaders(email);
   const body = isParsed && !mail.truncated ? readBody(email, mail.bytes) : NO_BODY;
   const text = body.text === null ? null : cutToUtf8Bytes(body.text, EVENT_TEXT_LIMIT_BYTES);
