@@ -17,6 +17,8 @@ export type RawMail = {
   labels: readonly string[];
   /** IMAP folder path; null for sources without folders. */
   folder: string | null;
+  /** The folder's special-use attribute, in any case (RFC 6154: `\Junk`, `\Sent`); null if the server tells none. */
+  folderRole: string | null;
   /** When the provider received it; null if the source does not know. */
   internalDate: Date | null;
   /** The provider's own preview, plain text; used where the mail has no text of its own. */
