@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Email } from 'postal-mime';
 import { attachmentsOf } from './attachment-content.ts';
+import { readAuthentication } from './authentication.ts';
 import { findBodyStart, leadingHeaders } from './header-block.ts';
 import { isoTime } from './mail-date.ts';
 import { readHeaders } from './mail-headers.ts';
@@ -8,6 +9,7 @@ import { type Attachment, EVENT_TEXT_LIMIT_BYTES, type MailContent } from './mes
 import { parseMime } from './mime.ts';
 import { placementOf } from './placement.ts';
 import type { RawMail } from './raw-mail.ts';
+import { type Receiver, receiverOf, UNKNOWN_RECEIVER } from './receiver.ts';
 import { snippetOf } from './snippet.ts';
 import { subjectGroupOf } from './subject-group.ts';
 import { cutToUtf8Bytes, repairStrings, toStorable } from './text.ts';
@@ -21,7 +23,6 @@ type Body = { text: string | null; html: string | null; attachments: Attachment[
 const RESCUED_HEADERS_BYTES = 256 * 1024;
 
 // The neutral values of what is not read out of mail yet.
-const NO_AUTHENTICATION = { spf: null, dkim: [], dmarc: null, arc: null, server: null, trusted: false };
 const NO_SPAM_FILTERS: MailContent['spamFilters'] = [];
 const NO_CATEGORY = { bounce: null, complaint: null, autoReply: false, list: null, calendar: null };
 
@@ -47,8 +48,13 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  * both kinds one below the other: then both have all of them.
  *
  * @param receivedAt when Mailgress took the mail; published where the provider does not know better.
+ * @param receiver who took the mail in, so that its results can be told from forged ones. A Gmail id says it is Gmail.
  */
-export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normalized> {
+export async function normalize(
+  mail: RawMail,
+  receivedAt: Date,
+  receiver: Receiver = UNKNOWN_RECEIVER,
+): Promise<Normalized> {
   const { email, isParsed } = await parse(mail);
   const headers = readHeaders(email);
   const body = isParsed && !mail.truncated ? readBody(email, mail.bytes) : NO_BODY;
@@ -64,7 +70,7 @@ export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normal
     placement: placementOf(mail),
     labels: [...mail.labels],
     folder: mail.folder,
-    authentication: NO_AUTHENTICATION,
+    authentication: readAuthentication(email.headers, receiverOf(mail.identity, receiver)),
     spamFilters: NO_SPAM_FILTERS,
     category: NO_CATEGORY,
     subjectGroup: subjectGroupOf(headers.fields.subject),

@@ -1,0 +1,135 @@
+/** One method's result: `method=result reason=... ptype.property=value ...` (RFC 8601, 2.2). */
+export type MethodResult = {
+  /** Lower-case, without its version. */
+  method: string;
+  /** Lower-case, as written: which words mean something is for the reader to say. */
+  result: string;
+  /** By lower-case `ptype.property`, and `reason`; the first of a name counts. */
+  properties: ReadonlyMap<string, string>;
+};
+
+export type AuthenticationHeader = {
+  /** The `i=` of an ARC-Authentication-Results; null in the plain header. */
+  instance: number | null;
+  /** The authserv-id, lower-case; null if there is none, as Exchange Online writes it. */
+  server: string | null;
+  /** In their order; empty for `none`. */
+  results: MethodResult[];
+};
+
+/** Longest value read. Fastmail's, among the longest, take 2 kB; a signature more takes 150 bytes. */
+const LONGEST_VALUE = 32 * 1024;
+
+/** Most tokens read, and most parts: a hundred signatures fit in. */
+const MAX_TOKENS = 2_000;
+const MAX_PARTS = 200;
+
+/** No `ptype.property` is longer; without a limit a key of dots alone would take time by the square. */
+const LONGEST_KEY = 100;
+
+const TOKEN = /[^\s();="]+|[();="]/g;
+
+/**
+ * Reads the value of an Authentication-Results (RFC 8601, 2.2) or ARC-Authentication-Results (RFC 8617, 4.1.1): as
+ * much of it as can be read, nothing else. Comments (nested, RFC 5322, 3.2.2) say nothing, folding may be anywhere, a
+ * value may be quoted.
+ *
+ * A part that is no `method=result` is left out: Exchange Online puts bare domains between its results.
+ */
+export function parseAuthenticationHeader(value: string): AuthenticationHeader {
+  const header: AuthenticationHeader = { instance: null, server: null, results: [] };
+  let isServerDue = true;
+  for (const part of partsOf(value.slice(0, LONGEST_VALUE))) {
+    const pairs = pairsOf(part);
+    const [first] = pairs;
+    if (isServerDue && first?.key === 'i' && header.instance === null) {
+      header.instance = /^\d{1,3}$/.test(first.value) ? Number(first.value) : 0;
+      continue;
+    }
+    if (first === undefined) {
+      // What stands behind the server is the version of the header.
+      if (isServerDue) header.server = part[0]?.text.toLowerCase() ?? null;
+    } else {
+      header.results.push(toResult(first, pairs));
+    }
+    isServerDue = false;
+  }
+  return header;
+}
+
+type Pair = { key: string; value: string };
+
+function toResult(first: Pair, pairs: readonly Pair[]): MethodResult {
+  const properties = new Map<string, string>();
+  for (const { key, value } of pairs.slice(1)) if (!properties.has(key)) properties.set(key, value);
+  const [method = ''] = first.key.split('/', 1);
+  return { method, result: first.value.toLowerCase(), properties };
+}
+
+/** `text` is a word or `=`; a quoted `=` is no sign. */
+type Token = { text: string; isQuoted: boolean };
+
+/** The tokens between the semicolons, without comments. One pass: every character is looked at once, to a limit. */
+function partsOf(value: string): Token[][] {
+  const parts: Token[][] = [[]];
+  TOKEN.lastIndex = 0;
+  for (let count = 0; count < MAX_TOKENS && parts.length <= MAX_PARTS; count += 1) {
+    const text = TOKEN.exec(value)?.[0];
+    if (text === undefined) break;
+    if (text === ';') parts.push([]);
+    else if (text === '(') TOKEN.lastIndex = endOfComment(value, TOKEN.lastIndex);
+    else if (text === '"') {
+      const end = endOfQuoted(value, TOKEN.lastIndex);
+      const quoted = value.slice(TOKEN.lastIndex, end).replace(/\\(.)/g, '$1');
+      parts.at(-1)?.push({ text: quoted, isQuoted: true });
+      TOKEN.lastIndex = end + 1;
+    } else if (text !== ')') parts.at(-1)?.push({ text, isQuoted: false });
+  }
+  return parts;
+}
+
+/** Behind the parenthesis that closes; the end of the value if none does. */
+function endOfComment(value: string, start: number): number {
+  let depth = 1;
+  for (let at = start; at < value.length; at += 1) {
+    const char = value[at];
+    if (char === '\\') at += 1;
+    else if (char === '(') depth += 1;
+    else if (char === ')') depth -= 1;
+    if (depth === 0) return at + 1;
+  }
+  return value.length;
+}
+
+/** At the quotation mark that closes; the end of the value if none does. */
+function endOfQuoted(value: string, start: number): number {
+  for (let at = start; at < value.length; at += 1) {
+    if (value[at] === '\\') at += 1;
+    else if (value[at] === '"') return at;
+  }
+  return value.length;
+}
+
+/**
+ * `key=value` pairs. Blanks and comments may stand around `/` and `.` of a key (`dkim / 1 = pass`, `header . d=x`);
+ * a word that belongs to no pair is skipped, and so is the padding of a Base64 value that is not quoted.
+ */
+function pairsOf(tokens: readonly Token[]): Pair[] {
+  const pairs: Pair[] = [];
+  let key = '';
+  for (let at = 0; at < tokens.length; at += 1) {
+    const { text, isQuoted } = tokens[at] ?? { text: '', isQuoted: true };
+    if (isQuoted || text !== '=') {
+      const isGoingOn =
+        key.endsWith('.') || key.endsWith('/') || text.startsWith('.') || text.startsWith('/');
+      key = isGoingOn && key.length <= LONGEST_KEY ? key + text : text;
+      continue;
+    }
+    const next = tokens[at + 1];
+    if (key === '' || next === undefined || (next.text === '=' && !next.isQuoted)) continue;
+    pairs.push({ key: key.toLowerCase(), value: next.text });
+    key = '';
+    at += 1;
+  }
+  return pairs;
+}
