@@ -1,3 +1,9 @@
+const QUOTE = 0x22;
+const OPEN = 0x28;
+const CLOSE = 0x29;
+const SEMICOLON = 0x3b;
+const EQUALS = 0x3d;
+
 /** One method's result: `method=result reason=... ptype.property=value ...` (RFC 8601, 2.2). */
 export type MethodResult = {
   /** Lower-case, without its version. */
@@ -27,8 +33,6 @@ const MAX_PARTS = 200;
 /** No `ptype.property` is longer; without a limit a key of dots alone would take time by the square. */
 const LONGEST_KEY = 100;
 
-const TOKEN = /[^\s();="]+|[();="]/g;
-
 /**
  * Reads the value of an Authentication-Results (RFC 8601, 2.2) or ARC-Authentication-Results (RFC 8617, 4.1.1): as
  * much of it as can be read, nothing else. Comments (nested, RFC 5322, 3.2.2) say nothing, folding may be anywhere, a
@@ -48,7 +52,7 @@ export function parseAuthenticationHeader(value: string): AuthenticationHeader {
     }
     if (first === undefined) {
       // What stands behind the server is the version of the header.
-      if (isServerDue) header.server = part[0]?.text.toLowerCase() ?? null;
+      if (isServerDue) header.server = part[0]?.toLowerCase() ?? null;
     } else {
       header.results.push(toResult(first, pairs));
     }
@@ -66,26 +70,60 @@ function toResult(first: Pair, pairs: readonly Pair[]): MethodResult {
   return { method, result: first.value.toLowerCase(), properties };
 }
 
-/** `text` is a word or `=`; a quoted `=` is no sign. */
-type Token = { text: string; isQuoted: boolean };
+/** A word, or null for `=` (a quoted one is a word). */
+type Token = string | null;
 
-/** The tokens between the semicolons, without comments. One pass: every character is looked at once, to a limit. */
+/**
+ * The tokens between the semicolons, without comments. One pass by character, to a limit: a regular expression takes
+ * several times as long on the one short header that most mails have.
+ */
 function partsOf(value: string): Token[][] {
-  const parts: Token[][] = [[]];
-  TOKEN.lastIndex = 0;
-  for (let count = 0; count < MAX_TOKENS && parts.length <= MAX_PARTS; count += 1) {
-    const text = TOKEN.exec(value)?.[0];
-    if (text === undefined) break;
-    if (text === ';') parts.push([]);
-    else if (text === '(') TOKEN.lastIndex = endOfComment(value, TOKEN.lastIndex);
-    else if (text === '"') {
-      const end = endOfQuoted(value, TOKEN.lastIndex);
-      const quoted = value.slice(TOKEN.lastIndex, end).replace(/\\(.)/g, '$1');
-      parts.at(-1)?.push({ text: quoted, isQuoted: true });
-      TOKEN.lastIndex = end + 1;
-    } else if (text !== ')') parts.at(-1)?.push({ text, isQuoted: false });
+  let part: Token[] = [];
+  const parts = [part];
+  let count = 0;
+  let at = 0;
+  while (at < value.length && count < MAX_TOKENS && parts.length <= MAX_PARTS) {
+    const char = value.charCodeAt(at);
+    at += 1;
+    if (isBlank(char) || char === CLOSE) continue;
+    count += 1;
+    if (char === SEMICOLON) {
+      part = [];
+      parts.push(part);
+    } else if (char === OPEN) at = endOfComment(value, at);
+    else if (char === EQUALS) part.push(null);
+    else if (char === QUOTE) {
+      const end = endOfQuoted(value, at);
+      part.push(value.slice(at, end).replace(/\\(.)/g, '$1'));
+      at = end + 1;
+    } else {
+      const end = endOfWord(value, at);
+      part.push(value.slice(at - 1, end));
+      at = end;
+    }
   }
   return parts;
+}
+
+function endOfWord(value: string, start: number): number {
+  let end = start;
+  while (end < value.length && !isDelimiter(value.charCodeAt(end))) end += 1;
+  return end;
+}
+
+function isDelimiter(char: number): boolean {
+  return (
+    isBlank(char) ||
+    char === SEMICOLON ||
+    char === EQUALS ||
+    char === OPEN ||
+    char === CLOSE ||
+    char === QUOTE
+  );
+}
+
+function isBlank(char: number): boolean {
+  return char === 0x20 || (char >= 0x09 && char <= 0x0d);
 }
 
 /** Behind the parenthesis that closes; the end of the value if none does. */
@@ -118,16 +156,16 @@ function pairsOf(tokens: readonly Token[]): Pair[] {
   const pairs: Pair[] = [];
   let key = '';
   for (let at = 0; at < tokens.length; at += 1) {
-    const { text, isQuoted } = tokens[at] ?? { text: '', isQuoted: true };
-    if (isQuoted || text !== '=') {
+    const token = tokens[at] ?? null;
+    if (token !== null) {
       const isGoingOn =
-        key.endsWith('.') || key.endsWith('/') || text.startsWith('.') || text.startsWith('/');
-      key = isGoingOn && key.length <= LONGEST_KEY ? key + text : text;
+        key.endsWith('.') || key.endsWith('/') || token.startsWith('.') || token.startsWith('/');
+      key = isGoingOn && key.length <= LONGEST_KEY ? key + token : token;
       continue;
     }
-    const next = tokens[at + 1];
-    if (key === '' || next === undefined || (next.text === '=' && !next.isQuoted)) continue;
-    pairs.push({ key: key.toLowerCase(), value: next.text });
+    const value = tokens[at + 1] ?? null;
+    if (key === '' || value === null) continue;
+    pairs.push({ key: key.toLowerCase(), value });
     key = '';
     at += 1;
   }

@@ -40,13 +40,14 @@ const LONGEST_NAME = 255;
  * no pass, and Yahoo's `unknown` says nothing.
  */
 export function readAuthentication(headers: readonly Header[], receiver: Receiver): Authentication {
-  if (!headers.some(isResultHeader)) return { ...NOTHING, dkim: [], trusted: false };
+  const results = headers.filter(isResultHeader);
+  if (results.length === 0) return { ...NOTHING, dkim: [], trusted: false };
   const facts = receiverFacts(receiver);
   if (facts.isKnown) {
     const trusted = merge(statementsOfReceiver(findReceiverBlock(headers, facts), facts));
     if (trusted !== undefined) return { ...trusted, trusted: true };
   }
-  return { ...(merge(topmostStatements(headers)) ?? { ...NOTHING, dkim: [] }), trusted: false };
+  return { ...(merge(topmostStatements(results)) ?? { ...NOTHING, dkim: [] }), trusted: false };
 }
 
 function isResultHeader({ key }: Header): boolean {

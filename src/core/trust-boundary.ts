@@ -12,9 +12,11 @@ export type ReceiverBlock = {
 /** RFC 8601, RFC 8617 and RFC 7208, 9.1. */
 const RESULT_HEADERS = new Set(['authentication-results', 'arc-authentication-results', 'received-spf']);
 
-/** What an author's program writes: no receiver puts these above its own trace (RFC 5322, 3.6). */
-const AUTHOR_HEADERS =
-  /^(?:from|sender|reply-to|to|cc|bcc|subject|date|message-id|in-reply-to|references|mime-version|content-[a-z-]+)$/;
+/** What an author's program writes, with Content-*: no receiver puts these above its own trace (RFC 5322, 3.6). */
+const AUTHOR_HEADERS = new Set([
+  ...['from', 'sender', 'reply-to', 'to', 'cc', 'bcc', 'subject', 'date'],
+  ...['message-id', 'in-reply-to', 'references', 'mime-version'],
+]);
 
 /** Most headers looked at: the trace of a receiver has some thirty. */
 const MAX_HEADERS = 200;
@@ -35,7 +37,9 @@ const LONGEST_HOP = 1_000;
  */
 export function findReceiverBlock(headers: readonly Header[], receiver: ReceiverFacts): ReceiverBlock {
   const above: Header[] = [];
-  for (const [at, header] of headers.slice(0, MAX_HEADERS).entries()) {
+  for (let at = 0; at < MAX_HEADERS; at += 1) {
+    const header = headers[at];
+    if (header === undefined) break;
     if (RESULT_HEADERS.has(header.key)) above.push(header);
     else if (header.key === 'received') {
       const hop = readHop(header.value);
@@ -43,9 +47,13 @@ export function findReceiverBlock(headers: readonly Header[], receiver: Receiver
       if (hop.from !== null && !isFromInside(hop.from, hop.by, receiver)) {
         return { above, below: runOfResults(headers, at + 1, hop, receiver) };
       }
-    } else if (AUTHOR_HEADERS.test(header.key)) return { above, below: [] };
+    } else if (isOfAuthor(header)) return { above, below: [] };
   }
   return { above, below: [] };
+}
+
+function isOfAuthor({ key }: Header): boolean {
+  return AUTHOR_HEADERS.has(key) || key.startsWith('content-');
 }
 
 /**
@@ -73,21 +81,35 @@ function runOfResults(
   return spf === undefined ? [results] : [spf, results];
 }
 
+const BLANKS = ' \t\r\n';
+const NAME_ENDS = `${BLANKS};(`;
+
 /** What a Received says, lower-case; null for a clause that it does not have. */
 type Hop = { from: string | null; by: string | null };
 
 function readHop(value: string): Hop {
-  const text = ` ${value.slice(0, LONGEST_HOP).toLowerCase()}`;
-  const byAt = text.search(/\sby\s/);
-  const beforeBy = (byAt === -1 ? text.split(';', 1).join() : text.slice(0, byAt)).trim();
-  const [by = ''] =
-    byAt === -1
-      ? []
-      : text
-          .slice(byAt + 3)
-          .trimStart()
-          .split(/[\s;(]/, 1);
-  return { from: /^from\s/.test(beforeBy) ? beforeBy.slice(5).trim() : null, by: by === '' ? null : by };
+  const text = value.slice(0, LONGEST_HOP).toLowerCase();
+  const byAt = wordAt(text, 'by');
+  const end = byAt === -1 ? text.length : byAt;
+  const by = byAt === -1 ? '' : firstName(text.slice(byAt + 2).trimStart());
+  return { from: wordAt(text, 'from') === 0 ? text.slice(4, end).trim() : null, by: by === '' ? null : by };
+}
+
+/** Where the word stands with blanks around it, or at the beginning; -1 if nowhere. */
+function wordAt(text: string, word: string): number {
+  let at = text.indexOf(word);
+  while (at !== -1) {
+    const before = at === 0 ? ' ' : text.charAt(at - 1);
+    if (BLANKS.includes(before) && BLANKS.includes(text.charAt(at + word.length) || ' ')) return at;
+    at = text.indexOf(word, at + 1);
+  }
+  return -1;
+}
+
+function firstName(text: string): string {
+  let end = 0;
+  while (end < text.length && !NAME_ENDS.includes(text.charAt(end))) end += 1;
+  return text.slice(0, end);
 }
 
 /** Names without a dot and below .internal, and bare addresses, are of the inside of whoever wrote them on top. */
