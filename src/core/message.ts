@@ -46,10 +46,14 @@ export const authenticationSchema = z.object({
     .describe('False where it cannot be told that this server wrote it: the sender may have'),
 });
 
+/**
+ * Names: `spamassassin`, `rspamd`, `microsoft` (Exchange Online Protection), `proofpoint`, `mimecast`, `barracuda`,
+ * `ironport` (Cisco), `symantec` (Email Security.cloud, MessageLabs), `amavis`. More may come; these stay.
+ */
 export const spamFilterSchema = z.object({
-  name: z.string(),
-  verdict: z.enum(['ham', 'spam', 'unknown']),
-  score: z.number().nullable(),
+  name: z.string().describe('Which filter; lower-case and stable'),
+  verdict: z.enum(['ham', 'spam', 'unknown']).describe('unknown: it was there, and does not say'),
+  score: z.number().nullable().describe("In the filter's own measure"),
 });
 
 export const categorySchema = z.object({

@@ -11,6 +11,7 @@ import { placementOf } from './placement.ts';
 import type { RawMail } from './raw-mail.ts';
 import { type Receiver, receiverOf, UNKNOWN_RECEIVER } from './receiver.ts';
 import { snippetOf } from './snippet.ts';
+import { readSpamFilters } from './spam-filters.ts';
 import { subjectGroupOf } from './subject-group.ts';
 import { cutToUtf8Bytes, repairStrings, toStorable } from './text.ts';
 
@@ -23,7 +24,6 @@ type Body = { text: string | null; html: string | null; attachments: Attachment[
 const RESCUED_HEADERS_BYTES = 256 * 1024;
 
 // The neutral values of what is not read out of mail yet.
-const NO_SPAM_FILTERS: MailContent['spamFilters'] = [];
 const NO_CATEGORY = { bounce: null, complaint: null, autoReply: false, list: null, calendar: null };
 
 const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
@@ -71,7 +71,7 @@ export async function normalize(
     labels: [...mail.labels],
     folder: mail.folder,
     authentication: readAuthentication(email.headers, receiverOf(mail.identity, receiver)),
-    spamFilters: NO_SPAM_FILTERS,
+    spamFilters: readSpamFilters(email.headers),
     category: NO_CATEGORY,
     subjectGroup: subjectGroupOf(headers.fields.subject),
     truncated: mail.truncated,
