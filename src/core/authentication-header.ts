@@ -10,9 +10,11 @@ export type MethodResult = {
   method: string;
   /** Lower-case, as written: which words mean something is for the reader to say. */
   result: string;
-  /** By lower-case `ptype.property`, and `reason`; the first of a name counts. */
-  properties: ReadonlyMap<string, string>;
+  /** `ptype.property` (lower-case) and its value, and `reason`, in their order; of a name the first counts. */
+  properties: readonly Property[];
 };
+
+export type Property = { key: string; value: string };
 
 export type AuthenticationHeader = {
   /** The `i=` of an ARC-Authentication-Results; null in the plain header. */
@@ -44,8 +46,7 @@ export function parseAuthenticationHeader(value: string): AuthenticationHeader {
   const header: AuthenticationHeader = { instance: null, server: null, results: [] };
   let isServerDue = true;
   for (const part of partsOf(value.slice(0, LONGEST_VALUE))) {
-    const pairs = pairsOf(part);
-    const [first] = pairs;
+    const [first, ...properties] = pairsOf(part);
     if (isServerDue && first?.key === 'i' && header.instance === null) {
       header.instance = /^\d{1,3}$/.test(first.value) ? Number(first.value) : 0;
       continue;
@@ -54,19 +55,16 @@ export function parseAuthenticationHeader(value: string): AuthenticationHeader {
       // What stands behind the server is the version of the header.
       if (isServerDue) header.server = part[0]?.toLowerCase() ?? null;
     } else {
-      header.results.push(toResult(first, pairs));
+      header.results.push(toResult(first, properties));
     }
     isServerDue = false;
   }
   return header;
 }
 
-type Pair = { key: string; value: string };
-
-function toResult(first: Pair, pairs: readonly Pair[]): MethodResult {
-  const properties = new Map<string, string>();
-  for (const { key, value } of pairs.slice(1)) if (!properties.has(key)) properties.set(key, value);
-  const [method = ''] = first.key.split('/', 1);
+function toResult(first: Property, properties: readonly Property[]): MethodResult {
+  const slash = first.key.indexOf('/');
+  const method = slash === -1 ? first.key : first.key.slice(0, slash);
   return { method, result: first.value.toLowerCase(), properties };
 }
 
@@ -152,8 +150,8 @@ function endOfQuoted(value: string, start: number): number {
  * `key=value` pairs. Blanks and comments may stand around `/` and `.` of a key (`dkim / 1 = pass`, `header . d=x`);
  * a word that belongs to no pair is skipped, and so is the padding of a Base64 value that is not quoted.
  */
-function pairsOf(tokens: readonly Token[]): Pair[] {
-  const pairs: Pair[] = [];
+function pairsOf(tokens: readonly Token[]): Property[] {
+  const pairs: Property[] = [];
   let key = '';
   for (let at = 0; at < tokens.length; at += 1) {
     const token = tokens[at] ?? null;

@@ -55,6 +55,7 @@ function isResultHeader({ key }: Header): boolean {
 }
 
 function statementsOfReceiver({ above, below }: ReceiverBlock, receiver: ReceiverFacts): Statement[] {
+  if (above.length === 0 && below.length === 0) return [];
   const placed = [...ofName(above, 'authentication-results').map(readResults), ...lastSealed(above)];
   const own = placed.flatMap((statement) => ownStatement(statement, receiver));
   // What is above is beyond doubt; only without it does it matter what is below.
@@ -80,14 +81,16 @@ function isOwnSpf({ server }: Statement, receiver: ReceiverFacts): boolean {
 
 /** The topmost header that says something, with those of the same server that follow it at once. */
 function topmostStatements(headers: readonly Header[]): Statement[] {
-  const results = ofName(headers, 'authentication-results').map(readResults);
-  const first = results.findIndex(saysSomething);
-  const [topmost] = results.slice(Math.max(first, 0));
-  if (first !== -1 && topmost !== undefined) {
-    const end = results.findIndex(({ server }, at) => at > first && server !== topmost.server);
-    return results.slice(first, end === -1 ? undefined : end);
+  const run: Statement[] = [];
+  for (const header of ofName(headers, 'authentication-results')) {
+    const statement = readResults(header);
+    const [first] = run;
+    if (first === undefined ? saysSomething(statement) : first.server === statement.server)
+      run.push(statement);
+    else if (first !== undefined) break;
   }
-  const sealed = lastSealed(ofName(headers, 'arc-authentication-results')).filter(saysSomething);
+  if (run.length > 0) return run;
+  const sealed = lastSealed(headers).filter(saysSomething);
   if (sealed.length > 0) return sealed;
   return ofName(headers, 'received-spf')
     .slice(0, 1)
@@ -95,7 +98,12 @@ function topmostStatements(headers: readonly Header[]): Statement[] {
 }
 
 function ofName(headers: readonly Header[], name: string): Header[] {
-  return headers.filter(({ key }) => key === name).slice(0, MAX_HEADERS);
+  const found: Header[] = [];
+  for (const header of headers) {
+    if (header.key === name) found.push(header);
+    if (found.length === MAX_HEADERS) break;
+  }
+  return found;
 }
 
 function lastSealed(headers: readonly Header[]): Statement[] {
@@ -131,24 +139,23 @@ function readResults({ value }: Header): Statement {
   return toStatement(parseAuthenticationHeader(value));
 }
 
+/** Of a method that is there twice the first counts. */
 function toStatement({ server, results }: AuthenticationHeader): Statement {
-  const resultOf = (name: string) => {
-    const found = results.find(({ method, result }) => method === name && RESULTS.has(result));
-    return found?.result ?? null;
-  };
-  const signatures = results.filter(
-    ({ method, result }) => method === 'dkim' && result !== 'none' && RESULTS.has(result),
-  );
-  return {
-    spf: resultOf('spf'),
-    dkim: signatures.map(({ result, properties }) => {
-      const domain = properties.get('header.d') ?? properties.get('header.i') ?? '';
-      return { domain: nameOf(domain.slice(domain.lastIndexOf('@') + 1)), result };
-    }),
-    dmarc: resultOf('dmarc'),
-    arc: resultOf('arc'),
-    server: server === null ? null : nameOf(server),
-  };
+  const statement: Statement = { ...NOTHING, dkim: [], server: server === null ? null : nameOf(server) };
+  for (const { method, result, properties } of results) {
+    if (!RESULTS.has(result)) continue;
+    if (method === 'spf') statement.spf ??= result;
+    else if (method === 'dmarc') statement.dmarc ??= result;
+    else if (method === 'arc') statement.arc ??= result;
+    else if (method === 'dkim' && result !== 'none') {
+      const { value: domain = '' } =
+        properties.find(({ key }) => key === 'header.d') ??
+        properties.find(({ key }) => key === 'header.i') ??
+        {};
+      statement.dkim.push({ domain: nameOf(domain.slice(domain.lastIndexOf('@') + 1)), result });
+    }
+  }
+  return statement;
 }
 
 /**

@@ -37,7 +37,7 @@ export function subjectGroupOf(subject: string | null): string {
   const tags: string[] = [];
   let tagsBeforeMark = 0;
   let at = endOfMarks(text, 0);
-  for (let count = 0; count < MAX_TAGS; count += 1) {
+  for (let count = 0; count < MAX_TAGS && text[at] === '['; count += 1) {
     TAG.lastIndex = at;
     const tag = TAG.exec(text)?.[1]?.toLowerCase();
     if (tag === undefined) break;
@@ -46,11 +46,14 @@ export function subjectGroupOf(subject: string | null): string {
     if (end > TAG.lastIndex) tagsBeforeMark = tags.length;
     at = end;
   }
-  const root = [...tags, text.slice(at, at + 4 * LONGEST_GROUP)].join(' ');
+  const rest = text.slice(at, at + 4 * LONGEST_GROUP);
+  const root = tags.length === 0 ? rest : `${tags.join(' ')} ${rest}`;
   return cutToLength(collapseBlanks(root).trim().toLowerCase(), LONGEST_GROUP).trimEnd();
 }
 
 function endOfMarks(text: string, start: number): number {
+  // Every mark has a colon, and most subjects that are no reply have none.
+  if (!text.includes(':', start) && !text.includes('：', start)) return start;
   MARK.lastIndex = start;
   let end = start;
   while (MARK.test(text)) end = MARK.lastIndex;

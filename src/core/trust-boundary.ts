@@ -81,8 +81,8 @@ function runOfResults(
   return spf === undefined ? [results] : [spf, results];
 }
 
-const BLANKS = ' \t\r\n';
-const NAME_ENDS = `${BLANKS};(`;
+const OPEN = 0x28;
+const SEMICOLON = 0x3b;
 
 /** What a Received says, lower-case; null for a clause that it does not have. */
 type Hop = { from: string | null; by: string | null };
@@ -99,17 +99,29 @@ function readHop(value: string): Hop {
 function wordAt(text: string, word: string): number {
   let at = text.indexOf(word);
   while (at !== -1) {
-    const before = at === 0 ? ' ' : text.charAt(at - 1);
-    if (BLANKS.includes(before) && BLANKS.includes(text.charAt(at + word.length) || ' ')) return at;
+    const end = at + word.length;
+    const isAlone =
+      (at === 0 || isBlank(text.charCodeAt(at - 1))) &&
+      (end === text.length || isBlank(text.charCodeAt(end)));
+    if (isAlone) return at;
     at = text.indexOf(word, at + 1);
   }
   return -1;
 }
 
+/** The name that begins the text, without what stands behind it. */
 function firstName(text: string): string {
   let end = 0;
-  while (end < text.length && !NAME_ENDS.includes(text.charAt(end))) end += 1;
+  while (end < text.length && !isNameEnd(text.charCodeAt(end))) end += 1;
   return text.slice(0, end);
+}
+
+function isNameEnd(char: number): boolean {
+  return isBlank(char) || char === SEMICOLON || char === OPEN;
+}
+
+function isBlank(char: number): boolean {
+  return char === 0x20 || (char >= 0x09 && char <= 0x0d);
 }
 
 /** Names without a dot and below .internal, and bare addresses, are of the inside of whoever wrote them on top. */

@@ -6,7 +6,7 @@ import { parseAuthenticationHeader } from '../../src/core/authentication-header.
 function printed(value: string): string {
   const { instance, server, results } = parseAuthenticationHeader(value);
   const parts = results.map(({ method, result, properties }) =>
-    [`${method}=${result}`, ...[...properties].map(([key, text]) => `${key}=${text}`)].join(' '),
+    [`${method}=${result}`, ...properties.map(({ key, value: text }) => `${key}=${text}`)].join(' '),
   );
   return [...(instance === null ? [] : [`i=${instance}`]), server ?? '-', ...parts].join(' | ');
 }
@@ -92,7 +92,11 @@ describe('parseAuthenticationHeader', () => {
     ],
     ['a result without a value', 'x.org; spf=; dkim=pass', 'x.org | dkim=pass'],
     ['a quoted equals sign', 'x.org; spf=pass reason="="', 'x.org | spf=pass reason=='],
-    ['the first of two properties', 'x.org; dkim=pass header.d=a header.d=b', 'x.org | dkim=pass header.d=a'],
+    [
+      'two properties of one name',
+      'x.org; dkim=pass header.d=a header.d=b',
+      'x.org | dkim=pass header.d=a header.d=b',
+    ],
     ['a parenthesis that closes nothing', 'x.org; spf=pass) dkim=fail', 'x.org | spf=pass dkim=fail'],
   ];
   for (const [what, value, expected] of table)
