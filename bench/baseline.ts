@@ -31,6 +31,7 @@ const source: IngressSource = {
   mailboxId: createId('mbx'),
   tenant: 'default',
   address: 'grace@example.org',
+  authenticationServers: [],
   isWanted: true,
   secrets: [secret],
   hasStubs: false,

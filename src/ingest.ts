@@ -31,8 +31,9 @@ export function createIngest(
   commit: (row: MailRow) => Promise<CommitOutcome>,
 ): Ingest {
   let underWay = 0;
-  return async (mail, { id, kind, mailboxId, tenant, address }) => {
-    const origin = { id, kind, mailboxId, tenant, address };
+  return async (mail, { id, kind, mailboxId, tenant, address, authenticationServers }) => {
+    // Not all that a source is: the rest, its secrets, is nothing to give to a thread.
+    const origin = { id, kind, mailboxId, tenant, address, authenticationServers };
     const task = { mail, origin, messageId: createId('msg'), takenAt: new Date() };
     underWay++;
     try {

@@ -19,12 +19,19 @@ export function addResourceCommands(program: Command): void {
   addEndpointCommands(program.command('endpoint').description('The URLs that events are sent to'));
 }
 
+type MailboxOptions = { tenant: string; authenticationServers?: string };
+
 function addMailboxCommands(mailbox: Command): void {
   clientCommand(mailbox, 'add <address>', 'Add a mailbox')
     .option('--tenant <name>', 'whose it is', 'default')
+    .option(
+      '--authentication-servers <ids>',
+      'comma-separated authserv-ids whose Authentication-Results count, beside those of the known providers',
+    )
     .action(
-      withClient(async (client, options: ClientOptions & { tenant: string }, address) => {
-        const body = { address, tenant: options.tenant };
+      withClient(async (client, options: ClientOptions & MailboxOptions, address) => {
+        const authenticationServers = options.authenticationServers?.split(',');
+        const body = { address, tenant: options.tenant, authenticationServers };
         const made = mailboxSchema.parse(await client.call('POST', '/v1/mailboxes', body));
         if (options.json) return sayJson(made);
         say(

@@ -35,14 +35,20 @@ const LONGEST_NAME_BYTES = 80;
  *
  * 1. `gmail`, if the source says that it is one: the canonical Gmail id. It is the same over Apps Script, the API and
  *    IMAP, and it is another one for each of two mails with one Message-ID.
- * 2. `message-id`: the Message-ID and the body. Not the Message-ID alone: programs do send different mails under one
+ * 2. `emailid`, if the source says that it has one: the EMAILID of RFC 8474 within its scope. The server never changes
+ *    it, keeps it when it moves or copies the mail (5.1), and it outlives a new UIDVALIDITY, as a uid does not.
+ * 3. `message-id`: the Message-ID and the body. Not the Message-ID alone: programs do send different mails under one
  *    (templates, retries with a new text), and those stay two. Not the whole bytes: copies between folders, servers
  *    and paths differ in trace headers, line ends and the line ends behind the last line.
- * 3. `bytes`, without a Message-ID: everything but the trace headers.
+ * 4. `bytes`, without a Message-ID: everything but the trace headers.
  *
- * What it accepts: two mails with one Message-ID and one body that differ in headers only (a list's copy with a
+ * What it accepts of `emailid`: a server may give the same one to a mail that is put into the account again with the
+ * very same bytes (5.1): that is one. The same mail by another path (another server of the mailbox, the raw ingress) or
+ * without the extension has another base, and is a second one; so is a mail of a server that was set up anew.
+ *
+ * What it accepts of the others: two mails with one Message-ID and one body that differ in headers only (a list's copy with a
  * changed Subject beside the direct one) are one, and the first to arrive is kept. A list's copy with a footer is a
- * second mail. A truncated mail has no body to hash, so that the whole does not find it, unless it is of Gmail.
+ * second mail. A truncated mail has no body to hash, so that the whole does not find it, unless it has an id of one of the first two bases.
  *
  * The ledger of keys is never pruned: another way to make a key makes every mail that is read again a new one.
  *
@@ -52,6 +58,9 @@ export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId
   const hash = createHash('sha256');
   if (mail.identity.base === 'gmail') {
     hash.update(`gmail\0${mail.identity.id}`);
+  } else if (mail.identity.base === 'emailid') {
+    // The id holds letters, digits, - and _ only (RFC 8474, 7): it cannot take anything over from the scope.
+    hash.update(`emailid\0${mail.identity.scope}\0${mail.identity.id}`);
   } else {
     const bodyStart = findBodyStart(mail.bytes);
     if (content.messageId === null) {

@@ -33,19 +33,28 @@ export const attachmentSchema = z.object({
   sha256: z.string().describe('Hex, of the decoded content'),
 });
 
+/** Results are `pass`, `fail`, `none`, `softfail`, `neutral`, `policy`, `temperror` or `permerror` (RFC 8601, 2.7). */
 export const authenticationSchema = z.object({
   spf: z.string().nullable(),
-  dkim: z.array(z.object({ domain: z.string(), result: z.string() })),
+  dkim: z
+    .array(z.object({ domain: z.string().describe('Empty if not told'), result: z.string() }))
+    .describe('One for each signature that was checked'),
   dmarc: z.string().nullable(),
   arc: z.string().nullable(),
   server: z.string().nullable().describe('The server that says so'),
-  trusted: z.boolean().describe('False where it cannot be told that this server wrote it'),
+  trusted: z
+    .boolean()
+    .describe('False where it cannot be told that this server wrote it: the sender may have'),
 });
 
+/**
+ * Names: `spamassassin`, `rspamd`, `microsoft` (Exchange Online Protection), `proofpoint`, `mimecast`, `barracuda`,
+ * `ironport` (Cisco), `symantec` (Email Security.cloud, MessageLabs), `amavis`. More may come; these stay.
+ */
 export const spamFilterSchema = z.object({
-  name: z.string(),
-  verdict: z.enum(['ham', 'spam', 'unknown']),
-  score: z.number().nullable(),
+  name: z.string().describe('Which filter; lower-case and stable'),
+  verdict: z.enum(['ham', 'spam', 'unknown']).describe('unknown: it was there, and does not say'),
+  score: z.number().nullable().describe("In the filter's own measure"),
 });
 
 export const sourceKindSchema = z.enum(['apps-script', 'gmail', 'imap', 'raw']);

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Email } from 'postal-mime';
 import { attachmentsOf } from './attachment-content.ts';
+import { readAuthentication } from './authentication.ts';
 import { categoryOf } from './category/category.ts';
 import { findBodyStart, leadingHeaders } from './header-block.ts';
 import { isoTime } from './mail-date.ts';
@@ -9,7 +10,9 @@ import { type Attachment, EVENT_TEXT_LIMIT_BYTES, type MailContent } from './mes
 import { parseMime } from './mime.ts';
 import { placementOf } from './placement.ts';
 import type { RawMail } from './raw-mail.ts';
+import { type Receiver, receiverOf, UNKNOWN_RECEIVER } from './receiver.ts';
 import { snippetOf } from './snippet.ts';
+import { readSpamFilters } from './spam-filters.ts';
 import { subjectGroupOf } from './subject-group.ts';
 import { cutToUtf8Bytes, repairStrings, toStorable } from './text.ts';
 
@@ -20,10 +23,6 @@ type Body = { text: string | null; html: string | null; attachments: Attachment[
 
 /** Most headers read of a mail that cannot be parsed as a whole: more than real ones have, and soon read. */
 const RESCUED_HEADERS_BYTES = 256 * 1024;
-
-// The neutral values of what is not read out of mail yet.
-const NO_AUTHENTICATION = { spf: null, dkim: [], dmarc: null, arc: null, server: null, trusted: false };
-const NO_SPAM_FILTERS: MailContent['spamFilters'] = [];
 
 const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
 const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: true };
@@ -47,22 +46,32 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  * both kinds one below the other: then both have all of them.
  *
  * @param receivedAt when Mailgress took the mail; published where the provider does not know better.
+ * @param receiver who took the mail in, so that its results can be told from forged ones. A Gmail id says it is Gmail.
  */
-export async function normalize(mail: RawMail, receivedAt: Date): Promise<Normalized> {
-  return contentOf(mail, receivedAt, await parse(mail));
+export async function normalize(
+  mail: RawMail,
+  receivedAt: Date,
+  receiver: Receiver = UNKNOWN_RECEIVER,
+): Promise<Normalized> {
+  return contentOf(mail, await parse(mail), receivedAt, receiver);
 }
 
 /** The message of a mail whose body must not be tried: as `normalize` has it when the parser gives up. */
-export async function normalizeHeaders(mail: RawMail, receivedAt: Date): Promise<Normalized> {
-  return contentOf(mail, receivedAt, { email: await parseLeadingHeaders(mail), isParsed: false });
+export async function normalizeHeaders(
+  mail: RawMail,
+  receivedAt: Date,
+  receiver: Receiver = UNKNOWN_RECEIVER,
+): Promise<Normalized> {
+  return contentOf(mail, { email: await parseLeadingHeaders(mail), isParsed: false }, receivedAt, receiver);
 }
 
 type Parsed = { email: Email; isParsed: boolean };
 
 async function contentOf(
   mail: RawMail,
-  receivedAt: Date,
   { email, isParsed }: Parsed,
+  receivedAt: Date,
+  receiver: Receiver,
 ): Promise<Normalized> {
   const headers = readHeaders(email);
   const body = isParsed && !mail.truncated ? readBody(email, mail.bytes) : NO_BODY;
@@ -78,8 +87,8 @@ async function contentOf(
     placement: placementOf(mail),
     labels: [...mail.labels],
     folder: mail.folder,
-    authentication: NO_AUTHENTICATION,
-    spamFilters: NO_SPAM_FILTERS,
+    authentication: readAuthentication(email.headers, receiverOf(mail.identity, receiver)),
+    spamFilters: readSpamFilters(email.headers),
     category: await categoryOf(email),
     subjectGroup: subjectGroupOf(headers.fields.subject),
     truncated: mail.truncated,

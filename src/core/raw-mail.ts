@@ -17,6 +17,8 @@ export type RawMail = {
   labels: readonly string[];
   /** IMAP folder path; null for sources without folders. */
   folder: string | null;
+  /** The folder's special-use attribute, in any case (RFC 6154: `\Junk`, `\Sent`); null if the server tells none. */
+  folderRole: string | null;
   /** When the provider received it; null if the source does not know. */
   internalDate: Date | null;
   /** The provider's own preview, plain text; used where the mail has no text of its own. */
@@ -26,5 +28,10 @@ export type RawMail = {
 export type MailIdentity =
   /** A Gmail message id, canonical: lower-case hex without leading zeros. */
   | { base: 'gmail'; id: string }
+  /**
+   * An IMAP EMAILID (RFC 8474, 5.1), as the server writes it. `scope` is what it is unique in, as the source says: the
+   * server and the account, alike for every source that reads them.
+   */
+  | { base: 'emailid'; scope: string; id: string }
   /** Nothing but the mail itself tells: its Message-ID and body, or its bytes. */
   | { base: 'content' };

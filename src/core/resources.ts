@@ -12,6 +12,11 @@ export const mailboxSchema = z.object({
   id: z.string(),
   tenant: z.string(),
   address: z.string(),
+  authenticationServers: z
+    .array(z.string())
+    .describe(
+      'Servers (authserv-id) whose Authentication-Results count for its mail, beside those of the known providers',
+    ),
   createdAt: time,
 });
 

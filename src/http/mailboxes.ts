@@ -19,6 +19,14 @@ const address = z
   .max(320)
   .regex(/^[^\s@]+@[^\s@]+$/, { error: 'must be a mail address', abort: true })
   .refine(isWithoutControls, { error: 'must be a mail address' });
+/** RFC 8601, 2.5: a name as of a host, though it need not be one. */
+const authenticationServers = z
+  .array(
+    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/, {
+      error: 'must be an authserv-id, such as mx.example.com',
+    }),
+  )
+  .max(20);
 const params = z.object({ id: z.string() });
 const tags = ['mailboxes'];
 
@@ -33,7 +41,15 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
       path: '/v1/mailboxes',
       tags,
       summary: 'Watch an address',
-      request: { body: jsonBody(z.strictObject({ tenant: tenantField.default('default'), address })) },
+      request: {
+        body: jsonBody(
+          z.strictObject({
+            tenant: tenantField.default('default'),
+            address,
+            authenticationServers: authenticationServers.default([]),
+          }),
+        ),
+      },
       responses: { 201: answer('The mailbox', mailboxSchema), ...problems(400, 401, 409) },
     }),
     async (c) => c.json(await createMailbox(sql, c.req.valid('json')), 201),
@@ -73,14 +89,23 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
       method: 'patch',
       path: '/v1/mailboxes/{id}',
       tags,
-      summary: 'Change the address',
-      request: { params, body: jsonBody(z.strictObject({ address })) },
+      summary: 'Change a mailbox',
+      request: {
+        params,
+        body: jsonBody(
+          z.strictObject({
+            address: address.optional(),
+            authenticationServers: authenticationServers.optional(),
+          }),
+        ),
+      },
       responses: { 200: answer('The mailbox', mailboxSchema), ...problems(400, 401, 404, 409) },
     }),
     async (c) => {
       const { id } = c.req.valid('param');
       const mailbox = await updateMailbox(sql, idOf(id), c.req.valid('json'));
       if (mailbox === undefined) throw notFound(`mailbox ${id}`);
+      ingressSources.forgetAll();
       return c.json(mailbox, 200);
     },
   );

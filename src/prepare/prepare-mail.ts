@@ -4,6 +4,7 @@ import type { Id } from '../core/ids.ts';
 import type { Message, SourceKind } from '../core/message.ts';
 import { type Normalized, normalize, normalizeHeaders } from '../core/normalize.ts';
 import type { RawMail } from '../core/raw-mail.ts';
+import { type Receiver, UNKNOWN_RECEIVER } from '../core/receiver.ts';
 import { createMailRow, type MailRow } from '../store/mail-row.ts';
 
 /** Where a mail came in. */
@@ -13,6 +14,8 @@ export type Origin = {
   mailboxId: Id<'mbx'>;
   tenant: string;
   address: string;
+  /** Whose Authentication-Results the mailbox trusts, beside those of the providers. */
+  authenticationServers: readonly string[];
 };
 
 /** A mail that came in, and all that its row is made of: the same task makes the same row. */
@@ -25,7 +28,7 @@ const COMPRESS_FROM_BYTES = 2048;
 
 /** The row of a mail, as the store takes it. Never throws for what a mail holds. */
 export async function prepareMail(task: PrepareTask): Promise<MailRow> {
-  return rowOf(task, await normalize(task.mail, task.takenAt));
+  return rowOf(task, await normalize(task.mail, task.takenAt, receiverOf(task.origin)));
 }
 
 /**
@@ -33,7 +36,12 @@ export async function prepareMail(task: PrepareTask): Promise<MailRow> {
  * It has the dedupe key that the whole would have.
  */
 export async function prepareUnreadable(task: PrepareTask): Promise<MailRow> {
-  return rowOf(task, await normalizeHeaders(task.mail, task.takenAt));
+  return rowOf(task, await normalizeHeaders(task.mail, task.takenAt, receiverOf(task.origin)));
+}
+
+/** A Gmail id tells Gmail by itself. */
+function receiverOf({ authenticationServers }: Origin): Receiver {
+  return { ...UNKNOWN_RECEIVER, servers: authenticationServers };
 }
 
 function rowOf({ mail, origin, messageId }: PrepareTask, normalized: Normalized): MailRow {

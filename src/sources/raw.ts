@@ -10,6 +10,7 @@ export function toRawMail(bytes: Uint8Array): RawMail {
     threadId: null,
     labels: [],
     folder: null,
+    folderRole: null,
     internalDate: null,
     snippet: null,
   };

@@ -5,16 +5,26 @@ import type { Mailbox } from '../core/resources.ts';
 import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
 import { isUniqueViolation } from './unavailable.ts';
 
-type MailboxRow = { id: string; tenant: string; address: string; createdAt: Date };
+type MailboxRow = Omit<Mailbox, 'createdAt'> & { createdAt: Date };
+
+type MailboxChange = {
+  address?: string | null | undefined;
+  authenticationServers?: string[] | null | undefined;
+};
 
 /** @throws MailgressError `conflict` when the tenant already watches the address (compared without case). */
 export async function createMailbox(
   sql: Sql,
-  { tenant, address }: { tenant: string; address: string },
+  {
+    tenant,
+    address,
+    authenticationServers = [],
+  }: { tenant: string; address: string; authenticationServers?: string[] },
 ): Promise<Mailbox> {
   try {
     const [row] = await sql<[MailboxRow]>`
-      INSERT INTO mailboxes (id, tenant, address) VALUES (${uuidOf(createId('mbx'))}, ${tenant}, ${address})
+      INSERT INTO mailboxes (id, tenant, address, authentication_servers)
+      VALUES (${uuidOf(createId('mbx'))}, ${tenant}, ${address}, ${authenticationServers}::text[])
       RETURNING ${columns(sql)}`;
     return toMailbox(row);
   } catch (error) {
@@ -38,18 +48,21 @@ export async function findMailbox(sql: Sql, id: Id<'mbx'>): Promise<Mailbox | un
 }
 
 /**
- * Changes the address; what is stored keeps the one it came under.
+ * Changes what is given of it. What is stored keeps the address it came under, and the results it was given.
  *
  * @throws MailgressError `conflict` when another mailbox of the tenant has it.
  */
 export async function updateMailbox(
   sql: Sql,
   id: Id<'mbx'>,
-  { address }: { address: string },
+  { address = null, authenticationServers = null }: MailboxChange,
 ): Promise<Mailbox | undefined> {
   try {
     const [row] = await sql<MailboxRow[]>`
-      UPDATE mailboxes SET address = ${address} WHERE id = ${uuidOf(id)} RETURNING ${columns(sql)}`;
+      UPDATE mailboxes SET
+        address = coalesce(${address}, address),
+        authentication_servers = coalesce(${authenticationServers}::text[], authentication_servers)
+      WHERE id = ${uuidOf(id)} RETURNING ${columns(sql)}`;
     return row && toMailbox(row);
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
@@ -70,7 +83,7 @@ export async function deleteMailbox(sql: Sql, id: Id<'mbx'>): Promise<boolean> {
 }
 
 function columns(sql: Sql) {
-  return sql`id, tenant, address, created_at AS "createdAt"`;
+  return sql`id, tenant, address, authentication_servers AS "authenticationServers", created_at AS "createdAt"`;
 }
 
 function toMailbox({ id, createdAt, ...row }: MailboxRow): Mailbox {

@@ -15,6 +15,7 @@ export type IngressSource = {
   mailboxId: Id<'mbx'>;
   tenant: string;
   address: string;
+  authenticationServers: string[];
   isWanted: boolean;
   /** `whsec_...`, newest first; two while one is rotated. */
   secrets: string[];
@@ -111,15 +112,25 @@ export async function findIngressSource(
   id: Id<'src'>,
 ): Promise<IngressSource | undefined> {
   const [row] = await sql<IngressRow[]>`
-    SELECT kind, mailbox_id AS "mailboxId", tenant, address, is_wanted AS "isWanted", secret,
+    SELECT kind, mailbox_id AS "mailboxId", tenant, address,
+           authentication_servers AS "authenticationServers", is_wanted AS "isWanted", secret,
            previous_secret AS "previousSecret", previous_secret_until AS "previousSecretUntil",
            EXISTS (SELECT FROM stubs WHERE source_id = sources.id) AS "hasStubs"
     FROM sources JOIN mailboxes ON mailboxes.id = mailbox_id
     WHERE sources.id = ${uuidOf(id)}`;
   if (row === undefined) return undefined;
-  const { kind, mailboxId, tenant, address, isWanted, hasStubs } = row;
-  const secrets = openSecrets(keyring, id, row);
-  return { id, kind, mailboxId: idOf('mbx', mailboxId), tenant, address, isWanted, secrets, hasStubs };
+  const { kind, mailboxId, tenant, address, authenticationServers, isWanted, hasStubs } = row;
+  return {
+    id,
+    kind,
+    mailboxId: idOf('mbx', mailboxId),
+    tenant,
+    address,
+    authenticationServers,
+    isWanted,
+    secrets: openSecrets(keyring, id, row),
+    hasStubs,
+  };
 }
 
 type IngressRow = SealedSecrets & {
@@ -127,6 +138,7 @@ type IngressRow = SealedSecrets & {
   mailboxId: string;
   tenant: string;
   address: string;
+  authenticationServers: string[];
   isWanted: boolean;
   hasStubs: boolean;
 };

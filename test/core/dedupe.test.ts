@@ -32,6 +32,47 @@ describe('of a Gmail mail', () => {
   });
 });
 
+describe('of a mail with an EMAILID', () => {
+  const emailIdKey = (scope: string, id: string, mail = 'A: b\n\nx', messageId: string | null = ID) => {
+    const raw = rawMail(Buffer.from(mail), { identity: { base: 'emailid', scope, id } });
+    return Buffer.from(dedupeKeyOf(raw, { messageId })).toString('hex');
+  };
+  const key = emailIdKey('imap.example.com/ada', 'M6d99ac3275bb4e');
+  const others: [string, string, boolean][] = [
+    ['the id alone counts', emailIdKey('imap.example.com/ada', 'M6d99ac3275bb4e', '', null), true],
+    ['another id is another mail', emailIdKey('imap.example.com/ada', 'M6d99ac3275bb4f'), false],
+    ['ids differ in case', emailIdKey('imap.example.com/ada', 'm6d99ac3275bb4e'), false],
+    [
+      'the same id of another account is another mail',
+      emailIdKey('imap.example.com/bob', 'M6d99ac3275bb4e'),
+      false,
+    ],
+    ['the scope is not taken for the id', emailIdKey('M6d99ac3275bb4e', 'imap.example.com/ada'), false],
+    ['it is not taken for a Gmail id', keyOf('', { id: 'imap.example.com/ada\0M6d99ac3275bb4e' }), false],
+    ['without it the mail has another key', keyOf('A: b\n\nx', { messageId: ID }), false],
+  ];
+  for (const [claim, other, isSame] of others) test(claim, () => assert.equal(other === key, isSame));
+});
+
+test('keys never change: the ledger holds them forever', () => {
+  const identity = { base: 'emailid', scope: 'imap.example.com/ada', id: 'M1' } as const;
+  const emailIdKey = dedupeKeyOf(rawMail(Buffer.of(), { identity }), { messageId: null });
+  assert.deepEqual(
+    [
+      keyOf('A: b\n\nx', { id: '18c' }),
+      keyOf('A: b\r\n\r\nx\r\n', { messageId: ID }),
+      keyOf('Received: y\nA: b\n\nx\n'),
+      Buffer.from(emailIdKey).toString('hex'),
+    ],
+    [
+      '5b3273bcaafdb24d5e9a98a53e2b5aae',
+      'a08611e0517d7cb1e1adb08655c7baa5',
+      '091ebbd7462d2446697aceedbe420ad1',
+      '37d62d4d4e6dd05ebc4b2bc247e39edc',
+    ],
+  );
+});
+
 describe('with a Message-ID', () => {
   const same: [string, string, string][] = [
     ['other headers', 'Received: a\r\nSubject: x\r\n\r\nbody\r\n', 'Subject: y\r\n\r\nbody\r\n'],

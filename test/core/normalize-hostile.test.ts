@@ -52,6 +52,7 @@ test('any bytes become a message that is valid and can be stored', async () => {
       providerId: fc.option(anyText),
       labels: fc.array(anyText),
       folder: fc.option(anyText),
+      folderRole: fc.option(anyText),
       snippet: fc.option(anyText),
       internalDate: fc.option(fc.date({ noInvalidDate: false })),
     }),

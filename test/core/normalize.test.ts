@@ -341,3 +341,24 @@ test('leaves what it was given as it was', async () => {
   assert.deepEqual(Buffer.from(mail.bytes), before);
   assert.deepEqual(mail.labels, ['\0']);
 });
+
+describe('authentication', () => {
+  const entry =
+    'Received: from mail.example.com ([192.0.2.7]) by mx.google.com; Mon, 1 Jan 2024 10:00:00 +0000\n';
+  const mail = `Authentication-Results: mx.google.com; spf=pass\n${entry}Subject: x\n\nbody`;
+
+  test('is trusted of Gmail for a mail with a Gmail id', async () => {
+    const { authentication } = await contentOf(mail, { identity: { base: 'gmail', id: '18c' } });
+    assert.partialDeepStrictEqual(authentication, { spf: 'pass', server: 'mx.google.com', trusted: true });
+  });
+
+  test('is not trusted of a receiver that nobody told', async () => {
+    assert.partialDeepStrictEqual((await contentOf(mail)).authentication, { spf: 'pass', trusted: false });
+  });
+
+  test('is trusted of a server that the mailbox names', async () => {
+    const receiver = { provider: null, servers: ['mx.google.com'] };
+    const { content } = await normalize(rawMail(mail), RECEIVED_AT, receiver);
+    assert.equal(content.authentication.trusted, true);
+  });
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ADMIN_TOKEN, startTestService, type TestService } from '../support/service.ts';
+import { ADMIN_TOKEN, addSource, startTestService, type TestService } from '../support/service.ts';
 import { expectProblem, faultPaths } from './problem.ts';
 
 let service: TestService;
@@ -22,7 +22,7 @@ test('a mailbox is created, got, listed, changed and deleted', async () => {
   const { id, createdAt, ...rest } = created.body;
   assert.match(id, /^mbx_[0-9a-f]{32}$/);
   assert.equal(new Date(createdAt).toISOString(), createdAt);
-  assert.deepEqual(rest, { tenant: 'default', address: 'One@example.com' });
+  assert.deepEqual(rest, { tenant: 'default', address: 'One@example.com', authenticationServers: [] });
 
   const path = `/v1/mailboxes/${id}`;
   assert.deepEqual(await service.api('GET', path), { status: 200, body: created.body });
@@ -92,4 +92,40 @@ describe('what is no mailbox is refused, saying where', () => {
     });
     await expectProblem(response, 400, 'bad_request');
   });
+});
+
+test('a mailbox names servers of its own whose authentication results count, from the next mail on', async () => {
+  const source = await addSource(service, 'raw', 'own-server@example.com');
+  const results = async (n: number) => {
+    const mail = [
+      'Authentication-Results: mx.own.example; spf=pass smtp.mailfrom=example.net; dkim=pass header.d=example.net',
+      'Received: from mail.example.net (mail.example.net [192.0.2.1]) by mx.own.example; Fri, 20 Nov 2026 10:00:00 +0000',
+      'From: ada@example.net',
+      `Subject: Mail ${n}`,
+      '',
+      'Hello',
+    ].join('\r\n');
+    const answer = await service.push(source, Buffer.from(mail));
+    const [{ messageId }] = ((await answer.json()) as { results: { messageId: string }[] }).results as [
+      { messageId: string },
+    ];
+    return (await service.api('GET', `/v1/messages/${messageId}`)).body.authentication;
+  };
+  assert.equal((await results(1)).trusted, false);
+
+  const { body: found } = await service.api('GET', `/v1/sources/${source.id}`);
+  const path = `/v1/mailboxes/${found.mailboxId}`;
+  const changed = await service.api('PATCH', path, { authenticationServers: ['mx.own.example'] });
+  assert.deepEqual(changed.body.authenticationServers, ['mx.own.example']);
+  assert.equal(changed.body.address, 'own-server@example.com');
+  assert.deepEqual(await results(2), {
+    spf: 'pass',
+    dkim: [{ domain: 'example.net', result: 'pass' }],
+    dmarc: null,
+    arc: null,
+    server: 'mx.own.example',
+    trusted: true,
+  });
+  const bad = await service.api('PATCH', path, { authenticationServers: ['not a name'] });
+  assert.equal(bad.status, 400);
 });

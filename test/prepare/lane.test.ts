@@ -11,6 +11,7 @@ const origin: PrepareTask['origin'] = {
   mailboxId: createId('mbx'),
   tenant: 'default',
   address: 'grace@example.org',
+  authenticationServers: [],
 };
 
 function taskOf(text: string | Uint8Array): PrepareTask {

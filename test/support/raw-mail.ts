@@ -10,6 +10,7 @@ export function rawMail(mail: string | Uint8Array, known: Partial<RawMail> = {})
     threadId: null,
     labels: [],
     folder: null,
+    folderRole: null,
     internalDate: null,
     snippet: null,
     ...known,

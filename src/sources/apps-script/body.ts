@@ -151,6 +151,7 @@ function parseItem(item: unknown, nameItem: () => string): BatchItem {
       threadId: threadId ?? null,
       labels: labelIds,
       folder: null,
+      folderRole: null,
       internalDate: internalDate == null ? null : new Date(internalDate),
       snippet: snippet ?? null,
     },

@@ -42,6 +42,7 @@ export function composePlainMail({ subject, sender, body, date }: PlainMail): Ra
     threadId: null,
     labels: [],
     folder: null,
+    folderRole: null,
     internalDate: sentAt,
     snippet: null,
   };

@@ -1,0 +1,95 @@
+import type { MailIdentity } from './raw-mail.ts';
+
+/** Who takes the mail of a mailbox in. What is known of the provider is in the table below. */
+export type Receiver = {
+  provider: ReceiverName | null;
+  /** The authserv-ids of the mailbox's own servers; a name stands for what is below it too. */
+  servers: readonly string[];
+};
+
+export type ReceiverName = 'gmail' | 'microsoft' | 'yahoo' | 'icloud' | 'fastmail' | 'zoho';
+
+/** Nobody is trusted. */
+export const UNKNOWN_RECEIVER: Receiver = { provider: null, servers: [] };
+
+/** The receiver of one mail: what has a Gmail id lies at Gmail, whatever else is known of the mailbox. */
+export function receiverOf(identity: MailIdentity, receiver: Receiver): Receiver {
+  return identity.base === 'gmail' ? { ...receiver, provider: 'gmail' } : receiver;
+}
+
+type KnownReceiver = {
+  /** What it writes as authserv-id; a name stands for what is below it too. */
+  servers: readonly string[];
+  /** The names of its hosts, as they stand in Received. */
+  hosts: readonly string[];
+  /** Addresses in public ranges that its hosts use among themselves. */
+  addresses?: RegExp;
+  /** The authserv-id it has, where it writes none. */
+  anonymousServer?: string;
+  /** It writes its results below its own Received: first a Received-SPF of this name, then the header. */
+  nameInSpfBelow?: string;
+};
+
+const ZOHO_ZONES = ['com', 'eu', 'in', 'jp', 'sa', 'ca', 'com.au', 'com.cn'];
+
+/**
+ * Which servers a provider's results come from, as its mails show it.
+ *
+ * - Microsoft: Exchange Online writes Authentication-Results without an authserv-id, its ARC header as
+ *   mx.microsoft.com (https://learn.microsoft.com/defender-office-365/message-headers-eop-mdo). Its hosts speak to one
+ *   another over IPv6 addresses of its own; 2a01:111:f403 is where the mail of its customers comes from.
+ * - Yahoo, and AOL with it, writes the host's name: atlas101.free.mail.bf1.yahoo.com.
+ * - iCloud has a name for each method: spf.icloud.com, dkim-verifier.icloud.com, dmarc.icloud.com.
+ * - Fastmail: mx1.messagingengine.com. Zoho: mx.zohomail.com, with the zone of the data centre.
+ */
+const RECEIVERS: Readonly<Record<ReceiverName, KnownReceiver>> = {
+  gmail: { servers: ['mx.google.com'], hosts: ['google.com'], nameInSpfBelow: 'google.com' },
+  microsoft: {
+    servers: ['mx.microsoft.com', 'protection.outlook.com'],
+    hosts: ['outlook.com', 'office365.com', 'exchangelabs.com'],
+    addresses: /^(?:2603:10[0-9a-f]{2}|2a01:111:(?!f403:)[0-9a-f]{1,4}):/,
+    anonymousServer: 'mx.microsoft.com',
+  },
+  yahoo: { servers: ['yahoo.com', 'aol.com'], hosts: ['yahoo.com', 'aol.com'] },
+  icloud: { servers: ['icloud.com'], hosts: ['icloud.com', 'me.com', 'mac.com', 'apple.com'] },
+  fastmail: { servers: ['messagingengine.com'], hosts: ['messagingengine.com', 'fastmail.com'] },
+  zoho: {
+    servers: ZOHO_ZONES.flatMap((zone) => [`mx.zohomail.${zone}`, `mx.zoho.${zone}`]),
+    hosts: ZOHO_ZONES.flatMap((zone) => [`zohomail.${zone}`, `zoho.${zone}`]),
+  },
+};
+
+/** What is known of the provider and the mailbox's own servers, together. */
+export type ReceiverFacts = {
+  isKnown: boolean;
+  /** The authserv-id of a header of the receiver's, undefined if it is another's. */
+  serverOf: (server: string | null) => string | undefined;
+  /** Whether a host of this name is the receiver's; null if no host is known. */
+  isOwnHost: (name: string) => boolean | null;
+  isOwnAddress: (address: string) => boolean;
+  isNamedServer: (name: string) => boolean;
+  nameInSpfBelow: string | null;
+};
+
+export function receiverFacts({ provider, servers }: Receiver): ReceiverFacts {
+  const known = provider === null ? undefined : RECEIVERS[provider];
+  const isNamedServer = (name: string) => isBelowAny(name, servers);
+  return {
+    isKnown: known !== undefined || servers.length > 0,
+    serverOf: (server) => {
+      if (server === null) return known?.anonymousServer;
+      return isBelowAny(server, known?.servers ?? []) || isNamedServer(server) ? server : undefined;
+    },
+    isOwnHost: (name) => (known === undefined ? null : isBelowAny(name, known.hosts) || isNamedServer(name)),
+    isOwnAddress: (address) => known?.addresses?.test(address) ?? false,
+    isNamedServer,
+    nameInSpfBelow: known?.nameInSpfBelow ?? null,
+  };
+}
+
+function isBelowAny(name: string, zones: readonly string[]): boolean {
+  return zones.some((zone) => {
+    const lower = zone.toLowerCase();
+    return name === lower || name.endsWith(`.${lower}`);
+  });
+}
