@@ -35,6 +35,7 @@ export async function attemptDelivery(
     record: {
       attemptId: createId('att'),
       deliveryId: delivery.id,
+      owner: delivery.owner,
       fence: delivery.fence,
       startedAt,
       durationMs: result.durationMs,

@@ -65,7 +65,7 @@ export function createLane(options: LaneOptions): Lane {
     clearTimeout(idle);
     const next = takeGroup();
     if (next.length === 0) {
-      idle = setTimeout(endThread, options.idleMs).unref();
+      idle = setTimeout(() => void endThread(), options.idleMs).unref();
       return;
     }
     group = next;
@@ -130,7 +130,7 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   function suspect(reason: string): void {
-    endThread();
+    void endThread();
     for (const job of settle()) {
       if (!job.isSuspect) {
         suspects.push({ ...job, isSuspect: true });
@@ -143,20 +143,21 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   function readHere(reason: string): void {
-    endThread();
+    void endThread();
     options.report.threadLost(reason);
     for (const job of settle()) prepareMail(job.task).then(job.resolve, job.reject);
     work();
   }
 
-  function endThread(): void {
+  async function endThread(): Promise<void> {
     const ended = thread;
     thread = undefined;
-    void ended?.terminate();
+    await ended?.terminate();
   }
 
   return {
     prepare(task) {
+      if (isClosed) return Promise.reject(stopping());
       const size = task.mail.bytes.length;
       if (waitingBytes > 0 && waitingBytes + size > options.maxWaitingBytes) {
         const message = 'Too much mail is waiting to be read; send it again shortly';
@@ -171,12 +172,13 @@ export function createLane(options: LaneOptions): Lane {
     async close() {
       isClosed = true;
       clearTimeout(idle);
-      const error = new MailgressError('overloaded', 'The service is stopping', { retryable: true });
-      for (const job of [...settle(), ...suspects, ...waiting]) job.reject(error);
-      await thread?.terminate();
+      for (const job of [...settle(), ...suspects, ...waiting]) job.reject(stopping());
+      await endThread();
     },
   };
 }
+
+const stopping = () => new MailgressError('overloaded', 'The service is stopping', { retryable: true });
 
 /** Beside this file, as the sources have it or compiled. */
 const PROGRAM = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url);

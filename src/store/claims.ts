@@ -2,10 +2,17 @@ import type { Sql } from 'postgres';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { DeliveryStatus } from '../core/resources.ts';
 
+/*
+ * Claims and records are committed without waiting for the disk. What a crash of PostgreSQL takes back, for a fraction
+ * of a second, is that a delivery was claimed or made: it is made again, under the same id, as at least once permits.
+ * Waiting made two of the three writes to disk between a mail and its webhook. The setting holds for the statement's
+ * own transaction, so a pooler is no matter.
+ */
 /** A delivery whose lease we hold, with all that one attempt needs. */
 export type ClaimedDelivery = {
   id: Id<'dlv'>;
-  /** Grew with this claim; what we record names it. */
+  /** Whose lease it is, and its number, which grew with this claim: what we record names both. */
+  owner: string;
   fence: number;
   /** Tries before this one. */
   attempts: number;
@@ -27,6 +34,7 @@ export type ClaimedDelivery = {
 export type AttemptRecord = {
   attemptId: Id<'att'>;
   deliveryId: Id<'dlv'>;
+  owner: string;
   fence: number;
   startedAt: Date;
   durationMs: number;
@@ -107,7 +115,7 @@ export async function claimDueDeliveries(
            coalesce(messages.document, events.data)::text AS data,
            endpoints.id AS "endpointId", endpoints.url, endpoints.secret,
            endpoints.previous_secret AS "previousSecret",
-           endpoints.previous_secret_until AS "previousSecretUntil", room.free, room.share
+           endpoints.previous_secret_until AS "previousSecretUntil", room.free, room.share, set_config('synchronous_commit', 'off', true)
     FROM claimed
     JOIN room ON room.endpoint_id = claimed.endpoint_id
     JOIN endpoints ON endpoints.id = claimed.endpoint_id
@@ -119,7 +127,7 @@ export async function claimDueDeliveries(
   for (const { endpointId } of rows) counts.set(endpointId, (counts.get(endpointId) ?? 0) + 1);
   const full = rows.filter((row) => (counts.get(row.endpointId) ?? 0) >= row.free);
   return {
-    deliveries: rows.map(toClaimedDelivery),
+    deliveries: rows.map((row) => toClaimedDelivery(row, claim.owner)),
     isMoreDue:
       rows.length >= claim.limit || rows.some((row) => (counts.get(row.endpointId) ?? 0) >= row.share),
     fullEndpoints: new Set(full.map(({ endpointId }) => idOf('ep', endpointId))),
@@ -144,9 +152,10 @@ type ClaimRow = {
   share: number;
 };
 
-function toClaimedDelivery(row: ClaimRow): ClaimedDelivery {
+function toClaimedDelivery(row: ClaimRow, owner: string): ClaimedDelivery {
   return {
     id: idOf('dlv', row.id),
+    owner,
     fence: row.fence,
     attempts: row.attempts,
     eventId: idOf('evt', row.eventId),
@@ -175,6 +184,7 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
       SELECT * FROM unnest(
         ${column((record) => uuidOf(record.attemptId))}::uuid[],
         ${column((record) => uuidOf(record.deliveryId))}::uuid[],
+        ${column((record) => record.owner)}::uuid[],
         ${column((record) => record.fence)}::int[],
         ${column((record) => record.startedAt.toISOString())}::timestamptz[],
         ${column((record) => record.durationMs)}::int[],
@@ -184,7 +194,7 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
         ${column((record) => record.responseExcerpt)}::text[],
         ${column((record) => record.status)}::text[],
         ${column((record) => record.delayMs)}::bigint[]
-      ) AS result (attempt_id, delivery_id, fence, started_at, duration_ms, status_code, error_code, error,
+      ) AS result (attempt_id, delivery_id, owner, fence, started_at, duration_ms, status_code, error_code, error,
                    response_excerpt, status, delay_ms)
     ), tried AS (
       INSERT INTO attempts (id, delivery_id, started_at, duration_ms, status_code, error_code, error,
@@ -204,8 +214,9 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
       completed_at = CASE WHEN result.status <> 'pending' THEN now() END
     FROM result
     WHERE deliveries.id = result.delivery_id AND deliveries.fence = result.fence
-      AND deliveries.status = 'pending' AND deliveries.lease_owner IS NOT NULL
-    RETURNING deliveries.id`;
+      -- The owner as well: a claim that a crash took back leaves its fence to the next.
+      AND deliveries.status = 'pending' AND deliveries.lease_owner = result.owner
+    RETURNING deliveries.id, set_config('synchronous_commit', 'off', true)`;
   const ids = new Set(moved.map(({ id }) => idOf('dlv', id)));
   return records.map((record) => ids.has(record.deliveryId));
 }
@@ -213,11 +224,15 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
 /** Gives back what was claimed and not tried, so that another process need not wait for the lease to end. */
 export async function releaseDeliveries(
   sql: Sql,
-  claims: readonly { id: Id<'dlv'>; fence: number }[],
+  claims: readonly { id: Id<'dlv'>; owner: string; fence: number }[],
 ): Promise<void> {
   await sql`
     UPDATE deliveries SET lease_owner = NULL, next_attempt_at = now()
-    FROM unnest(${claims.map(({ id }) => uuidOf(id))}::uuid[], ${claims.map(({ fence }) => fence)}::int[])
-      AS claim (id, fence)
-    WHERE deliveries.id = claim.id AND deliveries.fence = claim.fence AND deliveries.status = 'pending'`;
+    FROM unnest(
+      ${claims.map(({ id }) => uuidOf(id))}::uuid[],
+      ${claims.map(({ owner }) => owner)}::uuid[],
+      ${claims.map(({ fence }) => fence)}::int[]
+    ) AS claim (id, owner, fence)
+    WHERE deliveries.id = claim.id AND deliveries.fence = claim.fence AND deliveries.status = 'pending'
+      AND deliveries.lease_owner = claim.owner`;
 }

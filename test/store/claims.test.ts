@@ -52,6 +52,7 @@ function recordOf(delivery: ClaimedDelivery, change: Partial<AttemptRecord> = {}
   return {
     attemptId: createId('att'),
     deliveryId: delivery.id,
+    owner: delivery.owner,
     fence: delivery.fence,
     startedAt: new Date(),
     durationMs: 12,
