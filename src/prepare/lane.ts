@@ -98,7 +98,7 @@ export function createLane(options: LaneOptions): Lane {
 
   function startThread(): Worker {
     const started = new Worker(options.program ?? PROGRAM, {
-      resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb, maxYoungGenerationSizeMb: 96 },
+      resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb },
     });
     started.on('message', (rows: MailRow[]) => {
       if (started !== thread || group === undefined) return;
