@@ -45,6 +45,7 @@ function singleEntries(email: Email, key: 'from' | 'sender'): readonly Entry[] {
 }
 
 function mailboxesOf(entries: readonly Entry[]): Address[] {
+  if (entries.length === 0) return [];
   return entries
     .flatMap((entry) => entry.group ?? [entry])
     .filter(({ address }) => address !== '')

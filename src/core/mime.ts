@@ -1,5 +1,6 @@
 import PostalMime, { type Email } from 'postal-mime';
 import { MailgressError } from './errors.ts';
+import { useOwnDecoders } from './parser-decoders.ts';
 
 /**
  * Most bytes of headers, those of all parts together. Gmail takes 500 kB. The parser's time for hostile ones
@@ -31,10 +32,9 @@ export async function parseMime(bytes: Uint8Array): Promise<Email> {
       `a mail of ${bytes.length} bytes has more than ${maxLines} lines`,
     );
   }
-  return PostalMime.parse(inputOf(bytes), {
-    forceRfc822Attachments: true,
-    maxHeadersSize: MAX_HEADERS_BYTES,
-  });
+  const parser = new PostalMime({ forceRfc822Attachments: true, maxHeadersSize: MAX_HEADERS_BYTES });
+  useOwnDecoders(parser);
+  return parser.parse(inputOf(bytes));
 }
 
 /** The value of the first header of this (lower-case) name, unfolded; empty if there is none. */

@@ -14,20 +14,22 @@ export function toStorable(text: string): string {
  * taken to be our own; the tree has no circles.
  */
 export function repairStrings(tree: object): boolean {
-  // The cast holds: only values that are strings are written, and with strings.
-  const fields = tree as Record<string, unknown>;
   let isChanged = false;
-  for (const name of Object.keys(fields)) {
-    const value = fields[name];
+  const repairAt = <K extends PropertyKey>(holder: Record<K, unknown>, key: K) => {
+    const value = holder[key];
     if (typeof value === 'string') {
       const storable = toStorable(value);
-      if (storable === value) continue;
-      fields[name] = storable;
+      if (storable === value) return;
+      holder[key] = storable;
       isChanged = true;
     } else if (typeof value === 'object' && value !== null) {
       isChanged = repairStrings(value) || isChanged;
     }
-  }
+  };
+  // The casts hold: only values that are strings are written, and with strings. An array goes by its indexes, since
+  // the names of its fields would be strings to be made, and the headers are hundreds of small arrays.
+  if (Array.isArray(tree)) for (let at = 0; at < tree.length; at += 1) repairAt(tree as unknown[], at);
+  else for (const name of Object.keys(tree)) repairAt(tree as Record<string, unknown>, name);
   return isChanged;
 }
 
