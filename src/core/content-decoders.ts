@@ -46,7 +46,11 @@ function createQuotedPrintableDecoder(): ContentDecoder {
       let { length } = sink;
       const softBreak = findSoftBreak(line);
       const end = softBreak === -1 ? line.length : softBreak;
-      for (let at = 0; at < end; at += 1) {
+      const firstEscape = line.indexOf(EQUALS);
+      const plainEnd = firstEscape === -1 ? end : firstEscape;
+      bytes.set(line.subarray(0, plainEnd), length);
+      length += plainEnd;
+      for (let at = plainEnd; at < end; at += 1) {
         const byte = line[at] ?? 0;
         const escaped = byte === EQUALS && at + 2 < end ? byteOf(line[at + 1], line[at + 2]) : -1;
         bytes[length++] = escaped === -1 ? byte : escaped;
