@@ -50,6 +50,7 @@ function singleEntries(email: Email, key: 'from' | 'sender'): readonly Entry[] {
 
 /** Undefined where no encoded word of these headers is to be mended: what the parser gives is right then. */
 function mendedEntries(email: Email, key: string): Entry[] | undefined {
+  if (!email.headers.some((header) => header.key === key && header.value.includes('=?'))) return undefined;
   const values = email.headers.filter((header) => header.key === key).map(({ value }) => value);
   const mended = values.map(mendEncodedWords);
   return mended.some((value, at) => value !== values[at])

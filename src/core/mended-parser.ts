@@ -9,7 +9,7 @@ import { createHeaderLineReader } from './header-line.ts';
 /** What is used of the parser's inside, none of it promised: that of version 4.0.0. */
 type Inside = {
   currentNode: Node;
-  processLine(line: Uint8Array, isFinal: boolean): Promise<void> | undefined;
+  readLine(): { bytes: Uint8Array; done: boolean };
 };
 type Node = {
   state: 'header' | 'body' | 'finished';
@@ -33,7 +33,7 @@ const MAX_PARTS = 10_000;
  *
  * - Content is decoded by our decoders: by itself it keeps two Blob parts of each line that is not encoded, and a
  *   text of 25 MB takes 30 times its size and six seconds.
- * - A line that cannot be a boundary is fed without a promise of its own.
+ * - Lines that cannot be a boundary are fed where they are read: each would else wait for a promise of its own.
  * - Headers in another charset than UTF-8, texts in another one than they name, types and file names are mended.
  * - More than 10,000 parts are refused, with MailgressError `bad_request`.
  */
@@ -44,13 +44,13 @@ export function createParser(
   const parser = new PostalMime(options);
   // The cast holds for version 4.0.0, whose types leave its inside out.
   const inside = parser as unknown as Inside;
-  const processLine = inside.processLine.bind(parser);
+  const readLine = inside.readLine.bind(parser);
   const readHeaderLine = createHeaderLineReader(mail);
   let node: Node | undefined;
   let parts = 0;
-  inside.processLine = (line, isFinal) => {
-    // A boundary, taken asynchronously, has made a node by now; none of its headers is read yet. After the end of a
-    // multipart it is the node around, which came by before.
+  inside.readLine = () => {
+    // A boundary has made a node by now, of which no header is read yet. After the end of a multipart it is the node
+    // around, which came by before.
     if (inside.currentNode !== node) {
       node = inside.currentNode;
       if (node.state === 'header') {
@@ -59,11 +59,13 @@ export function createParser(
         mendNode(node);
       }
     }
-    const mayBeBoundary = line[0] === DASH && line[1] === DASH;
-    const read = node.state === 'header' && !mayBeBoundary ? readHeaderLine(line) : line;
-    if (isFinal || mayBeBoundary) return processLine(read, isFinal);
-    node.feed(read);
-    return undefined;
+    for (;;) {
+      const { bytes, done } = readLine();
+      const mayBeBoundary = bytes[0] === DASH && bytes[1] === DASH;
+      const line = node.state === 'header' && !mayBeBoundary ? readHeaderLine(bytes) : bytes;
+      if (done || mayBeBoundary) return { bytes: line, done };
+      node.feed(line);
+    }
   };
   return parser;
 }

@@ -4,6 +4,7 @@ export type Random = { below(limit: number): number; pick<T>(items: readonly T[]
 type Mutation = (mail: Buffer, random: Random) => Buffer;
 
 const LARGEST_BYTES = 256 * 1024;
+const LARGE_BYTES = 16 * 1024;
 
 /** What matters to a parser, to be put anywhere. */
 const TOKENS = [
@@ -84,12 +85,18 @@ const MUTATIONS: readonly Mutation[] = [
 /** As many mails as numbers, the same for the same seed and index; `mails` are what they are made of. */
 export function mutantOf(mails: readonly Uint8Array[], seed: number, index: number): Uint8Array {
   const random = createRandom(seed + Math.imul(index + 1, 0x9e3779b1));
-  let mail: Buffer = Buffer.from(random.pick(mails));
-  if (random.below(10) === 0) mail = splice(mail, Buffer.from(random.pick(mails)), random);
+  let mail: Buffer = Buffer.from(pickSmall(mails, random));
+  if (random.below(10) === 0) mail = splice(mail, Buffer.from(pickSmall(mails, random)), random);
   for (let rounds = 1 + random.below(4); rounds > 0; rounds -= 1) {
     mail = random.pick(MUTATIONS)(mail, random).subarray(0, LARGEST_BYTES);
   }
   return Uint8Array.from(mail);
+}
+
+/** The few that are large take most of the time: one in ten of them will do. */
+function pickSmall(mails: readonly Uint8Array[], random: Random): Uint8Array {
+  const mail = random.pick(mails);
+  return mail.length > LARGE_BYTES && random.below(10) > 0 ? random.pick(mails) : mail;
 }
 
 /** mulberry32: 32 bits of state, good enough to spread mutations. */
