@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { findBodyStart, isContinuation, linesOf } from './header-block.ts';
+import { findBodyStart, hasLinesEndedByCr, isContinuation, linesOf } from './header-block.ts';
 import type { MailContent } from './message.ts';
 import type { RawMail } from './raw-mail.ts';
 
@@ -63,7 +63,8 @@ export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId
     hash.update(`emailid\0${mail.identity.scope}\0${mail.identity.id}`);
   } else {
     const bodyStart = findBodyStart(mail.bytes);
-    if (content.messageId === null) {
+    // Mail whose lines end in CR alone has its Message-ID read since later; its key is what it was before.
+    if (content.messageId === null || hasLinesEndedByCr(mail.bytes)) {
       hash.update('bytes\0');
       updateWithAuthorHeaders(hash, mail.bytes.subarray(0, bodyStart));
     } else {

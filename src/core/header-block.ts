@@ -29,6 +29,11 @@ export function leadingHeaders(bytes: Uint8Array, limitBytes: number): Uint8Arra
   return bytes;
 }
 
+/** Whether lines end in CR, as in a file of an old Macintosh: there is one, and no LF at all. */
+export function hasLinesEndedByCr(bytes: Uint8Array): boolean {
+  return !bytes.includes(LF) && bytes.includes(CR);
+}
+
 /** The lines of `bytes` as views, each with its line end; the last may have none. */
 export function* linesOf(bytes: Uint8Array): Generator<Uint8Array> {
   let start = 0;

@@ -1,5 +1,6 @@
-import type { Email, Header } from 'postal-mime';
+import { decodeWords, type Email, type Header } from 'postal-mime';
 import { type Addresses, readAddresses } from './addresses.ts';
+import { mendEncodedWords } from './encoded-words.ts';
 import { readMailDate } from './mail-date.ts';
 import type { MailContent } from './message.ts';
 import { readMessageIds } from './message-ids.ts';
@@ -45,7 +46,11 @@ export function readHeaders(email: Email): { fields: HeaderFields; isReadable: b
 
 /** The parser leaves a subject out that is empty. */
 function subjectOf(email: Email): string | null {
-  if (email.subject !== undefined) return onOneLine(email.subject);
+  if (email.subject !== undefined) {
+    const value = headerValue(email, 'subject');
+    const mended = mendEncodedWords(value);
+    return onOneLine(mended === value ? email.subject : decodeWords(mended));
+  }
   return email.headers.some(({ key }) => key === 'subject') ? '' : null;
 }
 

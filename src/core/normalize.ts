@@ -31,7 +31,7 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  * The message as published. Never throws for what a mail holds, and no string of the result holds U+0000 or a lone
  * surrogate. Sizes and hashes are right whatever `parse` says:
  *
- * - `failed`: the parser gave up (parts nested too deep; lines or headers beyond a limit). Of the headers those are
+ * - `failed`: the parser gave up (parts nested too deep or too many; lines or headers beyond a limit). Of the headers those are
  *   told that stand whole in the first 256 KiB; no body, no attachments.
  * - `partial`: everything that can be read is here, but
  *   - U+0000 or a lone surrogate was replaced by U+FFFD, be it in what the source knows;

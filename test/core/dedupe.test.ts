@@ -147,3 +147,10 @@ test('takes 25 MB in well under a second', () => {
   dedupeKeyOf(rawMail(mail), { messageId: ID });
   assert.ok(performance.now() - startedMs < 1_500);
 });
+
+test('the key of a mail whose lines end in CR alone is what it was before its headers were read', () => {
+  assert.equal(
+    keyOf('A: b\rMessage-ID: <1@example.com>\r\rx', { messageId: ID }),
+    keyOf('A: b\rMessage-ID: <1@example.com>\r\rx'),
+  );
+});

@@ -72,3 +72,15 @@ test('any bytes become a message that is valid and can be stored', async () => {
   );
   await fc.assert(property, { numRuns: 2_000, interruptAfterTimeLimit: 20_000 });
 });
+
+test('50 MB of text take seconds, not a minute', async () => {
+  const line = 'some words of a text, 40 characters long\r\n';
+  const bytes = Buffer.from('Content-Type: text/plain\r\n\r\n'.padEnd(50_000_000, line));
+  const before = process.cpuUsage();
+  const { content, fullText } = await normalize(rawMail(bytes), new Date(0));
+  const { user, system } = process.cpuUsage(before);
+  assert.equal(content.parse, 'ok');
+  assert.ok((fullText?.length ?? 0) > 48_000_000);
+  // About one; the parser by itself takes ten, and 30 times the memory.
+  assert.ok((user + system) / 1e6 < 5, `took ${(user + system) / 1e6} s of CPU`);
+});

@@ -57,12 +57,14 @@ test('a mail that needs too much memory is kept unread, under the key it would h
     maxBytes: Number.POSITIVE_INFINITY,
     maxWaitingBytes: Number.POSITIVE_INFINITY,
   });
-  const huge = taskOf(`${small(0)}${'a line of text that stays in memory\r\n'.repeat(190_000)}`);
+  // The parser keeps an object for each line of flowed text (RFC 3676).
+  const head = small(0).replace('\r\n\r\n', '\r\nContent-Type: text/plain; format=flowed\r\n\r\n');
+  const huge = taskOf(`${head}${'a line of text \r\n'.repeat(600_000)}`);
   const first = lane.prepare(taskOf(small(1)));
   const [row, ...neighbours] = await Promise.all(
     [huge, taskOf(small(2)), taskOf(small(3))].map((task) => lane.prepare(task)),
   );
-  assert.deepEqual(row, await prepareUnreadable(huge));
+  assert.ok(row?.json === (await prepareUnreadable(huge)).json);
   assert.equal(JSON.parse(row?.json ?? '').document.parse, 'failed');
   assert.equal(JSON.parse(row?.json ?? '').document.subject, 'Mail 0 \u00e9');
   assert.equal(row?.dedupeKey, (await prepareMail(huge)).dedupeKey);
