@@ -1,5 +1,5 @@
-import { errors } from 'undici';
 import { describeError, MailgressError } from '../core/errors.ts';
+import { errors } from './undici.ts';
 
 /**
  * Why no status arrived. `timeout`: not within the deadline. `dns`: the name has no address. `egress_blocked`:

@@ -1,6 +1,7 @@
 import { isIP, type LookupFunction, type Socket } from 'node:net';
-import { buildConnector } from 'undici';
+import type { buildConnector as undici } from 'undici';
 import type { Egress } from './egress.ts';
+import { buildConnector } from './undici.ts';
 
 /**
  * undici's connector behind the egress guard. A name is resolved once, every address is judged, and the
@@ -13,7 +14,7 @@ import type { Egress } from './egress.ts';
 export function createConnector(
   egress: Egress,
   options: { timeoutMs: number; ca?: string | undefined; onConnect?: (socket: Socket) => void },
-): buildConnector.connector {
+): undici.connector {
   // The hook, rather than a lookup of our own beforehand, because node then tries several addresses side by
   // side (RFC 8305): a consumer with a dead IPv6 address is reached over IPv4 within the deadline.
   const lookup: LookupFunction = (host, { all }, callback) => {
@@ -35,7 +36,7 @@ export function createConnector(
     autoSelectFamilyAttemptTimeout: 1000,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
-  const dial: buildConnector.connector = (target, callback) =>
+  const dial: undici.connector = (target, callback) =>
     connect(target, (...outcome) => {
       if (outcome[1]) options.onConnect?.(outcome[1]);
       callback(...outcome);

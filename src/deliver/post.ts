@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { Agent } from 'undici';
 import { MailgressError } from '../core/errors.ts';
 import { Attempt, type AttemptResult } from './attempt.ts';
 import { type AttemptError, classifyError } from './attempt-error.ts';
 import { createConnector } from './connector.ts';
 import type { Egress } from './egress.ts';
 import { findBadHeader } from './headers.ts';
+import { Agent } from './undici.ts';
 
 /** Deliveries are small and answered quickly; more at once to one origin only queue at the consumer. */
 const CONNECTIONS_PER_ORIGIN = 32;

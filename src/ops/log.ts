@@ -1,5 +1,6 @@
+import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
+import type pretty from 'pino-pretty';
 
 /**
  * The process's log, on standard error, so that what a command prints stays its own: lines for a person on a
@@ -18,7 +19,9 @@ export function createLog(level: string, destination?: DestinationStream): Logge
 
 function standardError(): DestinationStream {
   if (!process.stderr.isTTY) return pino.destination({ dest: 2, sync: false });
-  return pretty({
+  // Loaded where there is a terminal, which services have none of.
+  const print: typeof pretty = createRequire(import.meta.url)('pino-pretty');
+  return print({
     destination: 2,
     sync: true,
     colorize: process.stderr.hasColors(),
