@@ -9,6 +9,8 @@ const LONGEST_ID_BYTES = 998;
  * words that have an `@`, in brackets.
  */
 export function readMessageIds(value: string): string[] {
+  // Most mail answers no other.
+  if (value === '') return [];
   const bracketed = value.match(/<[^<>]+>/g)?.map((id) => id.replace(/\s+/g, ''));
   const ids = new Set(bracketed ?? wordsWithAt(value));
   return [...ids].filter((id) => id !== '<>' && Buffer.byteLength(id) <= LONGEST_ID_BYTES);
