@@ -23,7 +23,7 @@ export function readAddresses(email: Email): { addresses: Addresses; areReadable
     bcc: mendedEntries(email, 'bcc') ?? email.bcc ?? [],
   };
   const unreadable = Object.entries(entries).filter(
-    ([key, list]) => hasValue(email, key) && !list.some(isNaming),
+    ([key, list]) => !list.some(isNaming) && hasValue(email, key),
   );
   return {
     addresses: {

@@ -2,9 +2,9 @@ import { decodeWords } from 'postal-mime';
 import { readCharset } from './charset.ts';
 
 /**
- * An encoded word (RFC 2047, 2) with what is forgiven: blanks around its charset, `?` in its text, and no end at the
- * end of the header, where a program cut it. Before another `=?` its text ends, so that no place is read twice; `=?=` is
- * its padding and its end.
+ * An encoded word (RFC 2047, 2) with what is forgiven: blanks around its charset, `?` in its text, and no end at
+ * the end of the header, where a program cut it. Before another `=?` its text ends, so that no place is read twice;
+ * `=?=` is its padding and its end.
  */
 const WORD =
   /=\?[ \t]*([^?\s]+)[ \t]*\?[ \t]*([QqBb])[ \t]*\?((?:(?!=\?(?!=))[^?]|\?(?!=)|\?(?==[0-9A-F]{2}[^\s?]*\?=))*)(?:\?=|$)/g;

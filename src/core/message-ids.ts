@@ -15,6 +15,8 @@ const LONGEST_ENCODED = 16_000;
  * programs that fold long ids as if they were text.
  */
 export function readMessageIds(value: string): string[] {
+  // Most mail answers no other.
+  if (value === '') return [];
   return idsOf(value.includes('=?') && value.length <= LONGEST_ENCODED ? decodeWords(value) : value);
 }
 

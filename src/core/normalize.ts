@@ -31,8 +31,8 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  * The message as published. Never throws for what a mail holds, and no string of the result holds U+0000 or a lone
  * surrogate. Sizes and hashes are right whatever `parse` says:
  *
- * - `failed`: the parser gave up (parts nested too deep or too many; lines or headers beyond a limit). Of the headers those are
- *   told that stand whole in the first 256 KiB; no body, no attachments.
+ * - `failed`: the parser gave up (parts nested too deep or too many; lines or headers beyond a limit). Of the headers
+ *   those are told that stand whole in the first 256 KiB; no body, no attachments.
  * - `partial`: everything that can be read is here, but
  *   - U+0000 or a lone surrogate was replaced by U+FFFD, be it in what the source knows;
  *   - a Date header is no date, or the provider's own date cannot be written with a year of four digits;
@@ -40,7 +40,11 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  *   - an address header says something, but names neither an address nor a group;
  *   - a line among the headers is no header;
  *   - the body holds something, but no part came of it (a multipart without its boundary).
- * - `ok`: the rest. Bytes that are wrong in their charset count as read; U+FFFD stands for them.
+ * - `ok`: the rest. Bytes that are wrong in their charset count as read, in the one that they probably are in (see
+ *   `charset.ts`); where that cannot be told, U+FFFD stands for them.
+ *
+ * Nothing is opened that is a mail or an archive by itself: attached mails, TNEF (winmail.dat), S/MIME and PGP are
+ * attachments as they came, and uuencode stays in the text.
  *
  * `text` and `html` are what the mail has, null for none; neither is made from the other, unless a mail sets parts of
  * both kinds one below the other: then both have all of them.
