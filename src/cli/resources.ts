@@ -63,6 +63,7 @@ function addSourceCommands(source: Command): void {
           `  post to   ${made.ingestUrl}`,
           `  secret    ${made.secret}`,
           '  The secret is shown now and not again.',
+          ...(made.kind === 'apps-script' ? [`  next      mailgress source script ${made.id}`] : []),
         );
       }),
     );
@@ -96,6 +97,20 @@ function addSourceCommands(source: Command): void {
       }),
     );
   }
+  addScriptCommand(source);
+}
+
+/** The script itself on standard output, so that `> Code.js` makes a file of it. */
+function addScriptCommand(source: Command): void {
+  clientCommand(source, 'script <id>', 'Print the Apps Script of a source, filled in and ready to paste')
+    .addHelpText('after', '\nIt holds the secret. See apps-script/README.md for where to paste it.\n')
+    .action(
+      withClient(async (client, options, id) => {
+        const script = await client.getText(`/v1/sources/${encodeURIComponent(id)}/apps-script`);
+        if (options.json) return sayJson({ script });
+        say(script.trimEnd());
+      }),
+    );
 }
 
 function addEndpointCommands(endpoint: Command): void {
