@@ -25,7 +25,7 @@ const BODY_LIMIT_BYTES = 52428800;
 
 // ---- Configuration: yours to change
 
-/** Drafts are never sent. Mail that you wrote to yourself is in the inbox as well, and is. */
+/** Drafts are never sent; mail that you wrote to yourself is. */
 const SKIP_SENT = true;
 const SKIP_SPAM = false;
 const SKIP_TRASH = false;
@@ -164,7 +164,7 @@ function rotateSecret() {
     ping_(SECRET);
     properties_().setProperty('mailgress.secret', SECRET);
     saveState_({ ...loadState_(), waitUntil: 0 });
-    console.log('The new secret is in use. Now empty SECRET above and save.');
+    console.log('In use. Now empty SECRET above and save.');
   });
 }
 
@@ -448,9 +448,9 @@ function readMail_(state: State, run: Run, id: string, isFirst: boolean): Read |
     return { mail };
   }
   if (state.tries[id] >= TRIES) return giveUp_(id, 'It was refused, or ended its run');
-  if (state.deaths > 0) {
-    // The run before was ended from outside. If that happens again, it is known by which mail.
-    state.trying = id;
+  if (state.startedAt === 0 || state.deaths > 0) {
+    // If this run is ended from outside, the next one knows; and after that one, by which mail.
+    state.trying = state.deaths > 0 ? id : '';
     state.startedAt = run.startedAt;
     saveState_(state);
   }
@@ -487,7 +487,7 @@ function readHeaders_(id: string): Read {
   return { mail: { ...describe_(id, message), truncated: true, headers, snippet } };
 }
 
-/** What is too large for Apps Script goes as headers; the rest is reported by its id. */
+/** What is too large for Apps Script goes as headers, the rest is told by id. */
 function giveUp_(id: string, error: string): Read {
   try {
     const { sizeEstimate } = gmail_().Messages.get('me', id, { format: 'minimal' });

@@ -161,8 +161,7 @@ export function createRuntime(
       if (typeof context[name] !== 'function') throw new Error(`Script function not found: ${name}`);
       return context[name](...args);
     } catch (error) {
-      if (!execution.isDead)
-        record.error = String(error instanceof Object && 'message' in error ? error.message : error);
+      if (!execution.isDead) record.error = String(Object(error).message ?? error);
       if (!execution.isDead && !isTriggered) throw error;
       return undefined;
     } finally {
@@ -174,6 +173,21 @@ export function createRuntime(
     }
   }
 
+  /** What triggers took since then, backwards: a week has ten thousand executions. */
+  function spentSince(time: number): number {
+    let sum = 0;
+    for (let i = runtime.executions.length - 1; i >= 0; i--) {
+      const { startedAt, isTriggered, ms } = runtime.executions[i] ?? {
+        startedAt: 0,
+        isTriggered: false,
+        ms: 0,
+      };
+      if (startedAt <= time) break;
+      if (isTriggered) sum += ms;
+    }
+    return sum;
+  }
+
   function runUntil(time: number): void {
     for (;;) {
       const due = runtime.triggers
@@ -183,9 +197,7 @@ export function createRuntime(
       clock.now = Math.max(clock.now, due.nextAt);
       // Missed turns are not made up for.
       while (due.nextAt <= clock.now) due.nextAt += due.minutes * 60_000;
-      const spentMs = runtime.executions
-        .filter(({ isTriggered, startedAt }) => isTriggered && startedAt > clock.now - DAY_MS)
-        .reduce((sum, { ms }) => sum + ms, 0);
+      const spentMs = spentSince(clock.now - DAY_MS);
       if (spentMs > runtime.settings.quota.triggerMs) {
         const error = 'Service using too much computer time for one day';
         const startedAt = clock.now;

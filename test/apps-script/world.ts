@@ -49,11 +49,15 @@ export async function startWorld(
   ): Awaited<ReturnType<Operations[K]>> {
     Atomics.store(signal, 0, 0);
     port.postMessage({ operation, argument });
-    if (Atomics.wait(signal, 0, 0, PATIENCE_MS) === 'timed-out') throw new Error(`${operation}: no answer`);
+    // Again and again: it may be woken by the end of the answer before.
+    while (Atomics.load(signal, 0) === 0) {
+      if (Atomics.wait(signal, 0, 0, PATIENCE_MS) === 'timed-out') throw new Error(`${operation}: no answer`);
+    }
     // By hand: an event would come only once this thread lets go.
     const received = receiveMessageOnPort(port);
-    if (received?.message.error !== undefined) throw new Error(received.message.error);
-    return received?.message.value;
+    if (received === undefined) throw new Error(`${operation}: an answer without words`);
+    if (received.message.error !== undefined) throw new Error(received.message.error);
+    return received.message.value;
   }
 
   return {
