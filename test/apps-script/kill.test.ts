@@ -52,8 +52,8 @@ const EXPIRY: Hour = {
   22: (box) => box.deliver('behind it'),
 };
 
-/** The hour, with the execution ended before the `killAt`th call; answers how many calls there were. */
-function live(hour: Hour, killAt: number | undefined): number {
+/** The hour, with the execution ended before the `killAt`th call; answers the calls that there were. */
+function live(hour: Hour, killAt: number | undefined): string[] {
   const box = createInstallation(world, ACCOUNTS[next++] ?? '', {
     // So that an hour has several batches, and few runs.
     change: (script: string) => script.replace('MAILS_A_BATCH = 100', 'MAILS_A_BATCH = 2'),
@@ -78,7 +78,7 @@ function live(hour: Hour, killAt: number | undefined): number {
     box.expectCursorBehindServer();
   }
   box.runtime.serverFaults.length = 0;
-  const calls = box.runtime.calls.length - first;
+  const calls = box.runtime.calls.slice(first).map(({ name }) => name);
   assert.equal(
     box.runtime.executions.filter(({ isKilled }) => isKilled).length,
     killAt === undefined ? 0 : 1,
@@ -94,17 +94,24 @@ function live(hour: Hour, killAt: number | undefined): number {
   return calls;
 }
 
-for (const [name, hour] of Object.entries({ QUIET_AND_BUSY, EXPIRY })) {
+/** The calls that change something: to be ended before another is to be ended before the next of these. */
+const HAS_EFFECT = /^UrlFetchApp|^Properties\.(set|delete)|^ScriptApp\.(create|delete)|^Lock\./;
+
+for (const [name, hour, isEvery] of [
+  ['quiet and busy', QUIET_AND_BUSY, true],
+  ['history expires', EXPIRY, process.env.MAILGRESS_TEST_WEEK === 'full'],
+] as const) {
   test(`an execution ended at any one call of an hour loses nothing and doubles nothing: ${name}`, (t) => {
     const calls = live(hour, undefined);
-    for (let killAt = 0; killAt < calls; killAt++) {
+    const ends = [...calls.keys()].filter((index) => isEvery || HAS_EFFECT.test(calls[index] ?? ''));
+    for (const killAt of ends) {
       try {
         live(hour, killAt);
       } catch (error) {
-        throw new Error(`ended before call ${killAt} of ${calls}`, { cause: error });
+        throw new Error(`ended before call ${killAt}, ${calls[killAt]}`, { cause: error });
       }
     }
-    t.diagnostic(`${calls} calls`);
+    t.diagnostic(`${calls.length} calls, ended before ${ends.length}`);
   });
 }
 

@@ -208,6 +208,21 @@ test('a mail that Gmail cannot give is tried five times, then reported and passe
   assert.equal(box.api('GET', `/v1/sources/${box.source.id}`).counts.failed, 1);
 });
 
+test('a mail too large for Apps Script itself goes as headers in the end', () => {
+  const box = installed();
+  const large = box.deliver('of 40 MB');
+  box.runtime.faults.push((path) => {
+    if (path === `messages/${large}?format=raw`) return { code: 500, message: 'Empty response' };
+    return path === `messages/${large}?format=minimal`
+      ? { json: { sizeEstimate: 40 * 1024 * 1024 } }
+      : undefined;
+  });
+  box.pass(30);
+  box.expectAllStored();
+  const [message] = box.api('GET', `/v1/messages?mailbox=${box.source.mailboxId}`).data;
+  assert.deepEqual([message.subject, message.truncated], ['of 40 MB', true]);
+});
+
 test('a Gmail that is out of order makes no mail fail', () => {
   const box = installed();
   box.deliver('one');

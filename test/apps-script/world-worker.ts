@@ -2,6 +2,7 @@ import { type MessagePort, workerData } from 'node:worker_threads';
 import { createEmulator } from 'emulate';
 import postgres from 'postgres';
 import { type Dispatcher, request } from 'undici';
+import { createTestDatabase } from '../support/database.ts';
 import { addSource, startTestService } from '../support/service.ts';
 
 /*
@@ -29,8 +30,11 @@ const gmail = await createEmulator({
   port: 0,
   seed: { tokens, google: { users: accounts.map((email: string) => ({ email, name: email })) } },
 });
-const service = await startTestService({ bodyLimitBytes, dispatch: false });
-const sql = postgres(service.databaseUrl, { max: 1, onnotice: () => {} });
+const database = await createTestDatabase();
+const sql = postgres(database.url, { max: 1, onnotice: () => {} });
+// The database is not what is ended here, and a week has thousands of commits: none waits for the disk.
+await sql.unsafe(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`);
+const service = await startTestService({ bodyLimitBytes, dispatch: false, databaseUrl: database.url });
 
 /** What the script's thread asks for. */
 const operations = {
@@ -51,6 +55,7 @@ const operations = {
   async stop() {
     await sql.end();
     await service.dispose();
+    await database.drop();
     await gmail.close();
     port.close();
   },
