@@ -144,7 +144,7 @@ function resync(hours: unknown) {
   withLock_(() => {
     const state = loadState_();
     if (state.cursor === '') throw new Error('Run install first.');
-    if (isRecovering_(state)) throw new Error('Older mail is being sent just now: try again later.');
+    if (isRecovering_(state)) throw new Error('Older mail is being sent: try again later.');
     // Run by its button it is given no number.
     const count = typeof hours === 'number' && hours > 0 ? hours : RESYNC_HOURS;
     const after = Date.now() - count * HOUR;
@@ -200,12 +200,15 @@ function poll() {
 /** Returns what the owner has to be told. */
 function work_(state: State, run: Run): string | null {
   try {
-    // Mail is only read when the server takes it: a heartbeat finds out, and costs little.
-    if (state.isServerAway || Date.now() - state.lastPostAt >= HEARTBEAT_MS) heartbeat_(state);
-    if (state.paused) return null;
-    if (state.batch !== null) resend_(state, run, state.batch);
-    if (!isRecovering_(state)) sendHistory_(state, run);
-    if (state.queue !== null) sendQueue_(state, run, state.queue);
+    // Mail is only read when the server takes it: this finds out, and costs little.
+    if (state.isServerAway) heartbeat_(state);
+    if (!state.paused) {
+      if (state.batch !== null) resend_(state, run, state.batch);
+      if (!isRecovering_(state)) sendHistory_(state, run);
+      if (state.queue !== null) sendQueue_(state, run, state.queue);
+    }
+    // Last, since it says that the mailbox can be read.
+    if (Date.now() - state.lastPostAt >= HEARTBEAT_MS) heartbeat_(state);
     state.failures = 0;
     return null;
   } catch (error) {
@@ -537,7 +540,7 @@ function post_(state: State, id: string, part: object): { [id: string]: boolean 
   return named;
 }
 
-/** Says that it runs, and moves the cursor over history without mail before that expires. */
+/** Moves the cursor over history without mail, too, before that expires. */
 function heartbeat_(state: State) {
   const { cursor, quiet } = state;
   // History can lag behind its own newest id, but not for a quarter of an hour.
@@ -712,7 +715,7 @@ function setPaused_(paused: boolean) {
   withLock_(() => {
     // The next run begins with a heartbeat, which says so.
     saveState_({ ...loadState_(), paused, waitUntil: 0, isServerAway: true });
-    console.log(paused ? 'Paused: no mail is read until you run resume.' : 'It goes on where it was.');
+    console.log(paused ? 'Paused until you run resume.' : 'It goes on where it was.');
   });
 }
 

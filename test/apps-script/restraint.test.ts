@@ -348,3 +348,15 @@ test('a heartbeat comes with every post, and every 15 minutes without', () => {
   });
   assert.ok(Date.parse(lastProvenAliveAt) > world.clock.now - 15 * MINUTE);
 });
+
+test('a heartbeat says that the mailbox was read: when it cannot be, there is none', () => {
+  const box = installed();
+  box.runtime.faults.push(() => ({ code: 403, message: 'Request had insufficient authentication scopes.' }));
+  const from = box.runtime.posts.length;
+  box.pass(120);
+  assert.deepEqual(box.runtime.posts.slice(from), []);
+  assert.match(box.runtime.state.lastError, /insufficient/);
+  box.runtime.faults.length = 0;
+  box.pass(16);
+  assert.ok(box.runtime.posts.length > from);
+});
