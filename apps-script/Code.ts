@@ -216,7 +216,7 @@ function work_(state: State, run: Run): string | null {
     state.lastErrorAt = Date.now();
     state.lastError = messageOf_(error).slice(0, 300);
     state.waitUntil = state.lastErrorAt + waitMs;
-    console.error(`${state.lastError} (looks again in ${Math.ceil(waitMs / MINUTE)} min)`);
+    console.error(`${state.lastError} (again in ${Math.ceil(waitMs / MINUTE)} min)`);
     return Object(error).status === 401 ? state.lastError : null;
   }
 }
@@ -621,7 +621,6 @@ function waitOf_(error: unknown, failures: number): number {
   return Math.max(Math.min(15, 2 ** failures) * MINUTE - MINUTE / 2, Math.min(askedMs, DAY));
 }
 
-/** Seconds or a date. */
 function retryAfterOf_(headers: { [name: string]: unknown }): number {
   const value = String(headers['Retry-After'] || headers['retry-after']);
   return (/^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()) || 0;
