@@ -107,6 +107,10 @@ function addScriptCommand(source: Command): void {
     .action(
       withClient(async (client, options, id) => {
         const script = await client.getText(`/v1/sources/${encodeURIComponent(id)}/apps-script`);
+        const [, url] = /^const MAILGRESS_URL = "(http:.*)";$/m.exec(script) ?? [];
+        // Google posts from its own machines, and the script posts mail over https alone.
+        if (url !== undefined)
+          process.stderr.write(`${url} is out of Google's reach: set MAILGRESS_PUBLIC_URL\n`);
         if (options.json) return sayJson({ script });
         say(script.trimEnd());
       }),

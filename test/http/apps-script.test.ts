@@ -70,3 +70,18 @@ test('mailgress source script prints it', async () => {
   assert.match(failed.stderr, /of kind raw, which has no script/);
   assert.equal(failed.stdout, '');
 });
+
+test('mailgress source script says when Google cannot reach what it posts to', async () => {
+  const local = await startTestService({ dispatch: false });
+  try {
+    const source = await addSource(local);
+    const env = { MAILGRESS_PUBLIC_URL: local.address, MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN };
+    await using command = startMailgress(['source', 'script', source.id], env);
+    const { code, stdout, stderr } = await command.ended;
+    assert.equal(code, 0);
+    assert.match(stdout, /^function install\(\)/m);
+    assert.equal(stderr, `${local.address} is out of Google's reach: set MAILGRESS_PUBLIC_URL\n`);
+  } finally {
+    await local.dispose();
+  }
+});
