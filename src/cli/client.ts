@@ -14,6 +14,8 @@ export type Client = {
   url: string;
   /** @throws MailgressError `service_unavailable`, `unauthorized`, or `bad_request` with the service's own words. */
   call(method: string, path: string, body?: unknown): Promise<unknown>;
+  /** The words of an answer that is not JSON. Throws as `call`. */
+  getText(path: string): Promise<string>;
 };
 
 /**
@@ -34,11 +36,17 @@ export async function createClient(
     );
   }
   const token = options.token ?? config.adminToken ?? (await readToken(config.dataDirectory));
+  const authorization = `Bearer ${token}`;
 
   return {
     url,
+    async getText(path) {
+      const response = await request(`${url}${path}`, { headers: { authorization } });
+      if (!response.ok) await readAnswer(response);
+      return response.text();
+    },
     async call(method, path, body) {
-      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const headers = { authorization, 'content-type': 'application/json' };
       const init = body === undefined ? { method, headers } : { method, headers, body: JSON.stringify(body) };
       return readAnswer(await request(`${url}${path}`, init));
     },

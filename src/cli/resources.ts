@@ -70,6 +70,7 @@ function addSourceCommands(source: Command): void {
           `  post to   ${made.ingestUrl}`,
           `  secret    ${made.secret}`,
           '  The secret is shown now and not again.',
+          ...(made.kind === 'apps-script' ? [`  next      mailgress source script ${made.id}`] : []),
         );
       }),
     );
@@ -103,6 +104,24 @@ function addSourceCommands(source: Command): void {
       }),
     );
   }
+  addScriptCommand(source);
+}
+
+/** The script itself on standard output, so that `> Code.js` makes a file of it. */
+function addScriptCommand(source: Command): void {
+  clientCommand(source, 'script <id>', 'Print the Apps Script of a source, filled in and ready to paste')
+    .addHelpText('after', '\nIt holds the secret. See apps-script/README.md for where to paste it.\n')
+    .action(
+      withClient(async (client, options, id) => {
+        const script = await client.getText(`/v1/sources/${encodeURIComponent(id)}/apps-script`);
+        const [, url] = /^const MAILGRESS_URL = "(http:.*)";$/m.exec(script) ?? [];
+        // Google posts from its own machines, and the script posts mail over https alone.
+        if (url !== undefined)
+          process.stderr.write(`${url} is out of Google's reach: set MAILGRESS_PUBLIC_URL\n`);
+        if (options.json) return sayJson({ script });
+        say(script.trimEnd());
+      }),
+    );
 }
 
 function addEndpointCommands(endpoint: Command): void {

@@ -7,6 +7,7 @@ import { MailgressError } from '../core/errors.ts';
 import type { Database } from '../store/database.ts';
 import { withDeadline } from '../store/deadline.ts';
 import { describeStoreError } from '../store/unavailable.ts';
+import { appsScriptRoutes } from './apps-script.ts';
 import { requireKey } from './auth.ts';
 import { limitBody } from './body.ts';
 import { deliveryRoutes } from './deliveries.ts';
@@ -70,6 +71,7 @@ export function createApp(services: Services): OpenAPIHono {
   for (const routes of [
     mailboxRoutes,
     sourceRoutes,
+    appsScriptRoutes,
     endpointRoutes,
     messageRoutes,
     deliveryRoutes,
