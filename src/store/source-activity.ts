@@ -46,7 +46,8 @@ export function createActivityRecorder(sql: Sql, onError: (error: unknown) => vo
       noted.set(sourceId, {
         provenAliveAt: now,
         messageAt: hasMessage ? now : (before?.messageAt ?? null),
-        heartbeat: heartbeat ?? before?.heartbeat ?? null,
+        heartbeat:
+          heartbeat === undefined ? (before?.heartbeat ?? null) : { ...before?.heartbeat, ...heartbeat },
       });
       timer ??= setTimeout(() => void flush(), FLUSH_INTERVAL_MS);
     },
@@ -62,7 +63,8 @@ async function write(sql: Sql, batch: ReadonlyMap<Id<'src'>, Noted>): Promise<vo
     UPDATE sources SET
       last_proven_alive_at = greatest(sources.last_proven_alive_at, noted.proven_alive_at),
       last_message_at = greatest(sources.last_message_at, noted.message_at),
-      heartbeat = coalesce(noted.heartbeat::jsonb, sources.heartbeat)
+      -- A ping tells less than a batch: what it leaves out stays as it was told.
+      heartbeat = coalesce(coalesce(sources.heartbeat, '{}') || noted.heartbeat::jsonb, sources.heartbeat)
     FROM unnest(
       ${rows.map(([id]) => uuidOf(id))}::uuid[],
       ${rows.map(([, { provenAliveAt }]) => provenAliveAt.toISOString())}::timestamptz[],

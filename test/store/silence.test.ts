@@ -54,7 +54,9 @@ test('whoever pauses, is stopped, never reported or is just started is not silen
     ),
   );
   assert.ok(pausing && stopped && plain && fresh);
-  await service.push(pausing, batch([], { paused: true }));
+  await service.push(pausing, batch([], { script, paused: true }));
+  // As its self-test does: that does not say that it goes on.
+  await ping(pausing);
   await ping(stopped);
   await service.api('POST', `/v1/sources/${stopped.id}/stop`);
   await service.push(plain, JSON.stringify({ subject: 'Hi', sender: 'a@example.com', body: 'Hello' }));
