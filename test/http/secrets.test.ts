@@ -23,7 +23,7 @@ before(async () => {
 after(() => service.dispose());
 
 test('secrets are told once and are in no later answer, no event, no log line and no column', async () => {
-  const consumer = await startConsumer();
+  await using consumer = await startConsumer();
   const types = ['message.received', 'gap.opened', 'endpoint.disabled'];
   const { body: endpoint } = await service.api('POST', '/v1/endpoints', { url: consumer.url, types });
   const source = await addSource(service);
@@ -69,7 +69,6 @@ test('secrets are told once and are in no later answer, no event, no log line an
       }
     }
   }
-  await consumer.close();
 });
 
 /** Every path that can be got: the lists, each of their rows, and what is below it. */
@@ -81,7 +80,8 @@ async function readablePaths(): Promise<string[]> {
   const found = ['/openapi.json'];
   for (const path of gets) {
     if (!path.includes('{')) found.push(path);
-    if (!path.includes('{id}') || path.includes('{n}')) continue;
+    // The filled-in script is there to carry the secret.
+    if (!path.includes('{id}') || path.includes('{n}') || path.endsWith('/apps-script')) continue;
     const { body } = await service.api('GET', path.slice(0, path.indexOf('/{id}')));
     for (const { id } of body.data) found.push(path.replace('{id}', id));
   }
