@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import PostalMime from 'postal-mime';
 import { normalize } from '../src/core/normalize.ts';
 import { rawMail } from '../test/support/raw-mail.ts';
 import { mimeMail, plainMail } from './mails.ts';
+import { measureReading } from './reading.ts';
 
 /*
- * What normalize costs beside the parser alone, in CPU time: the two take turns on one mail, so that a busy machine
- * and a garbage collection hit both; medians are told.
+ * What normalize costs beside the parser alone, in CPU time.
  *
  *   node bench/normalize.ts             small mails and those of 25 MB
  *   node bench/normalize.ts --peak text one mail of 25 MB (text or attachment) in a process of its own: peak memory
@@ -25,20 +24,9 @@ if (peakOf !== undefined) {
 }
 
 async function compare(name: string, bytes: Uint8Array, rounds: number, turns: number): Promise<void> {
-  const mail = rawMail(bytes);
-  const parserUs: number[] = [];
-  const normalizeUs: number[] = [];
-  // The first turns are not counted: they are of code that is not compiled yet.
-  for (let turn = -Math.floor(turns / 3); turn < turns; turn += 1) {
-    const parser = await cpuUs(() => PostalMime.parse(bytes, { forceRfc822Attachments: true }), rounds);
-    const whole = await cpuUs(() => normalize(mail, new Date()), rounds);
-    if (turn < 0) continue;
-    parserUs.push(parser);
-    normalizeUs.push(whole);
-  }
-  const ratio = median(normalizeUs) / median(parserUs);
-  const figures = `parser ${median(parserUs).toFixed(1)} us, normalize ${median(normalizeUs).toFixed(1)} us`;
-  console.log(`${name}, ${bytes.length} B: ${figures}, ratio ${ratio.toFixed(2)}`);
+  const { parserUs, normalizeUs } = await measureReading(bytes, rounds, turns);
+  const figures = `parser ${parserUs.toFixed(1)} us, normalize ${normalizeUs.toFixed(1)} us`;
+  console.log(`${name}, ${bytes.length} B: ${figures}, ratio ${(normalizeUs / parserUs).toFixed(2)}`);
 }
 
 async function tellPeak(bytes: Uint8Array): Promise<void> {
@@ -49,17 +37,6 @@ async function tellPeak(bytes: Uint8Array): Promise<void> {
   console.log(
     `${content.parse}: grew by ${(growth / 1e6).toFixed(0)} MB, ${times} times the mail beside itself`,
   );
-}
-
-async function cpuUs(run: () => Promise<unknown>, rounds: number): Promise<number> {
-  const before = process.cpuUsage();
-  for (let round = 0; round < rounds; round += 1) await run();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / rounds;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 function largeText(): Uint8Array {

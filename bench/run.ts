@@ -11,15 +11,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import PostalMime from 'postal-mime';
 import postgres from 'postgres';
-import { normalize } from '../src/core/normalize.ts';
-import { toRawMail } from '../src/sources/raw.ts';
 import { openEmbedded } from '../src/store/embedded.ts';
 import type { ConsumerOrder, ConsumerReport } from './consumer.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
 import { printProfiles } from './profile.ts';
+import { measureReading } from './reading.ts';
 import { machine, median, printSection, type Row, type Section } from './report.ts';
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
@@ -178,7 +176,6 @@ async function compare(
   await takeArrivals(consumer, WARM_UP[mail]);
 
   const results = new Map<Variant, (LoadResult & { nodeUs: number; statements: number })[]>();
-  const alone = { postalMime: [] as number[], normalize: [] as number[] };
   for (let round = 0; round < ROUNDS; round++) {
     for (const variant of variants) {
       note(`${mail}: round ${round + 1} of ${ROUNDS}, ${variant.name} ...`);
@@ -189,10 +186,6 @@ async function compare(
       const nodeUs = (((await cpuMs(variant.child)) - before.cpu) * 1000) / order.requests;
       const statements = ((await countStatements(database)) - before.statements) / order.requests;
       results.set(variant, [...(results.get(variant) ?? []), { ...result, nodeUs, statements }]);
-    }
-    if (mail === 'mime') {
-      alone.postalMime.push(await rateOf((bytes) => PostalMime.parse(bytes)));
-      alone.normalize.push(await rateOf((bytes) => normalize(toRawMail(bytes), new Date())));
     }
   }
   note('');
@@ -217,20 +210,13 @@ async function compare(
     'SQL statements a mail, with one endpoint': medianOf(delivering, (result) => result.statements),
   };
   if (mail === 'mime') {
-    ratios['Mailgress / postal-mime alone'] = rate(ours) / median(alone.postalMime);
-    ratios['time of normalize / time of postal-mime alone'] =
-      median(alone.postalMime) / median(alone.normalize);
+    note('postal-mime and normalize alone ...');
+    const { parserUs, normalizeUs } = await measureReading(Buffer.from(mimeMail(1)), 200, 25);
+    note('');
+    ratios['Mailgress / postal-mime alone'] = (rate(ours) * parserUs) / 1e6;
+    ratios['time of normalize / time of postal-mime alone'] = normalizeUs / parserUs;
   }
   return { title: mail === 'plain' ? '1 kB plain mails' : '12 kB MIME mails', rows, ratios };
-}
-
-/** Mails a second of this function alone, in this process. */
-async function rateOf(read: (bytes: Uint8Array) => Promise<unknown>): Promise<number> {
-  const mails = Array.from({ length: 1000 }, (_, n) => Buffer.from(mimeMail(n)));
-  for (const mail of mails) await read(mail);
-  const startedMs = performance.now();
-  for (const mail of mails) await read(mail);
-  return mails.length / ((performance.now() - startedMs) / 1000);
 }
 
 async function measureLatency(load: ChildProcess, variant: Variant, consumer: ChildProcess) {
