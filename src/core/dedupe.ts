@@ -55,10 +55,9 @@ const LONGEST_NAME_BYTES = 80;
  * Time and memory: one pass, no copy of the body.
  */
 export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId'>): Uint8Array {
+  if (mail.identity.base === 'gmail') return gmailKeyOf(mail.identity.id);
   const hash = createHash('sha256');
-  if (mail.identity.base === 'gmail') {
-    hash.update(`gmail\0${mail.identity.id}`);
-  } else if (mail.identity.base === 'emailid') {
+  if (mail.identity.base === 'emailid') {
     // The id holds letters, digits, - and _ only (RFC 8474, 7): it cannot take anything over from the scope.
     hash.update(`emailid\0${mail.identity.scope}\0${mail.identity.id}`);
   } else {
@@ -73,6 +72,11 @@ export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId
     updateWithLines(hash, withoutTrailingLineEnds(mail.bytes.subarray(bodyStart)));
   }
   return hash.digest().subarray(0, 16);
+}
+
+/** The key of a Gmail mail, which nothing but its canonical id decides. */
+export function gmailKeyOf(id: string): Uint8Array {
+  return createHash('sha256').update(`gmail\0${id}`).digest().subarray(0, 16);
 }
 
 function updateWithAuthorHeaders(hash: Hash, headerBlock: Uint8Array): void {

@@ -18,11 +18,15 @@ export function startSilenceWatch(options: {
 }): { stop(): Promise<void> } {
   const { database, log, onEvent, silentAfterMs = SILENT_AFTER_MS, lookMs = LOOK_MS } = options;
   let looking: Promise<void> | undefined;
+  /** Since when this process runs and reaches the database, without a break: so long it could have been told. */
+  let reachableSinceMs = performance.now();
 
   async function look(): Promise<void> {
     try {
-      if (await database.inTime(noteSilence(database.sql, silentAfterMs))) onEvent();
+      const reachableMs = Math.floor(performance.now() - reachableSinceMs);
+      if (await database.inTime(noteSilence(database.sql, { silentAfterMs, reachableMs }))) onEvent();
     } catch (error) {
+      reachableSinceMs = performance.now();
       log.warn({ reason: describeStoreError(error) }, 'could not look for silent sources');
     }
   }

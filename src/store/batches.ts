@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres';
+import { gmailKeyOf } from '../core/dedupe.ts';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
 
 /** What a pushed batch tells beside its mails. */
@@ -59,8 +60,13 @@ async function writeReport(
         ${stubs.map(({ id }) => id)}::text[],
         ${stubs.map(({ status }) => status)}::text[],
         ${stubs.map(({ error }) => error)}::text[],
-        ${stubs.map(({ attempts }) => attempts)}::int[]
-      ) AS stub (id, provider_id, status, error, attempts)
+        ${stubs.map(({ attempts }) => attempts)}::int[],
+        ${stubs.map(({ id }) => Buffer.from(gmailKeyOf(id)).toString('hex'))}::uuid[]
+      ) AS stub (id, provider_id, status, error, attempts, key)
+      -- Gone when fetched again, after it was stored: that is no loss.
+      WHERE status <> 'missing' OR NOT EXISTS (
+        SELECT FROM dedupe_ledger WHERE mailbox_id = ${mailboxId}::uuid AND dedupe_ledger.key = stub.key
+      )
       ON CONFLICT (source_id, provider_id) DO UPDATE SET
         status = excluded.status, error = excluded.error, updated_at = now(),
         attempts = greatest(stubs.attempts, excluded.attempts)

@@ -11,18 +11,25 @@ import { findSource } from './sources.ts';
  * pauses. A source without mail is not silent: its script reports all the same. One whose program never reports (the
  * plain form, `raw`) cannot be.
  *
- * Safe to repeat, and in several processes at once.
+ * `reachableMs` is how long scripts could reach us by now: who heard nothing because it was away itself may not tell on
+ * others. Safe to repeat, and in several processes at once.
  *
  * @returns whether an event was appended.
  */
-export async function noteSilence(sql: Sql, silentAfterMs: number): Promise<boolean> {
+export async function noteSilence(
+  sql: Sql,
+  { silentAfterMs, reachableMs }: { silentAfterMs: number; reachableMs: number },
+): Promise<boolean> {
   const turned = await sql<{ id: string; isSilent: boolean }[]>`
     SELECT id, silent_at IS NULL AS "isSilent" FROM sources, LATERAL (
       SELECT is_wanted AND heartbeat IS NOT NULL AND heartbeat->>'paused' IS DISTINCT FROM 'true'
+         AND ${reachableMs}::bigint >= ${silentAfterMs}::bigint
          AND greatest(last_proven_alive_at, wanted_at) < now() - ${silentAfterMs}::bigint * interval '1 millisecond'
          AS is_silent
     ) now_silent
     WHERE is_silent <> (silent_at IS NOT NULL)
+      -- Back is who is heard of, not who can no longer be judged.
+      AND (is_silent OR greatest(last_proven_alive_at, wanted_at) > silent_at)
     ORDER BY id`;
   let isTold = false;
   for (const { id, isSilent } of turned) {
@@ -45,7 +52,7 @@ async function turn(sql: Sql, id: Id<'src'>, isSilent: boolean): Promise<boolean
         silent_at = CASE WHEN ${isSilent}::boolean THEN now() END
       WHERE id = ${uuidOf(id)} AND is_wanted AND (silent_at IS NULL) = ${isSilent}::boolean
         -- It may have been heard of since it was looked at.
-        AND last_proven_alive_at IS NOT DISTINCT FROM ${before.lastProvenAliveAt}::timestamptz
+        AND date_trunc('milliseconds', last_proven_alive_at) IS NOT DISTINCT FROM ${before.lastProvenAliveAt}::timestamptz
       RETURNING mailbox_id
     ), logged AS (
       INSERT INTO events (id, type, tenant, mailbox_id, data)

@@ -101,3 +101,14 @@ test('two plain forms that differ by milliseconds alone are two mails', async ()
   const again = { ...form, date: '2026-11-20T10:00:00.100Z' };
   assert.deepEqual(await post(source, JSON.stringify(again)), ['duplicate']);
 });
+
+test('a stored mail that is gone when it is fetched again is not missing', async () => {
+  const source = await addSource(service);
+  await post(source, batch([gmailItem('0a1b2c', mailOf('Stored'))]));
+  await post(source, batch([], { missing: ['a1b2c', 'b2c3d'] }));
+  const { body } = await service.api('GET', `/v1/sources/${source.id}/stubs`);
+  assert.deepEqual(
+    body.data.map(({ providerId }: { providerId: string }) => providerId),
+    ['b2c3d'],
+  );
+});

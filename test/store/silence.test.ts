@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import postgres from 'postgres';
+import { noteSilence } from '../../src/store/silence.ts';
 import { type Consumer, startConsumer } from '../support/consumer.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import { addSource, batch, type PushSource, startTestService, type TestService } from '../support/service.ts';
@@ -71,4 +73,24 @@ test('whoever pauses, is stopped, never reported or is just started is not silen
   }
   const { body: started } = await service.api('POST', `/v1/sources/${stopped.id}/start`);
   assert.equal(started.state, 'idle');
+});
+
+test('who was away itself does not tell on others', async () => {
+  const calm = await startTestService({ silenceLookMs: 3_600_000 });
+  const source = await addSource(calm, 'apps-script', 'outage@example.com');
+  const stateNow = async () => (await calm.api('GET', `/v1/sources/${source.id}`)).body;
+  await ping(source);
+  const sql = postgres(calm.databaseUrl, { max: 1 });
+  await waitUntil('the ping is written', async () => (await stateNow()).lastProvenAliveAt !== null);
+  await sql`UPDATE sources SET last_proven_alive_at = now() - interval '1 hour', wanted_at = now() - interval '1 day'
+            WHERE id = ${source.id.slice('src_'.length)}`;
+  assert.equal(await noteSilence(sql, { silentAfterMs: 60_000, reachableMs: 59_000 }), false);
+  assert.equal((await stateNow()).state, 'idle');
+  assert.equal(await noteSilence(sql, { silentAfterMs: 60_000, reachableMs: 61_000 }), true);
+  assert.equal((await stateNow()).state, 'error');
+  // Restarted, it does not take silence for a return either.
+  assert.equal(await noteSilence(sql, { silentAfterMs: 60_000, reachableMs: 0 }), false);
+  assert.equal((await stateNow()).state, 'error');
+  await sql.end();
+  await calm.dispose();
 });

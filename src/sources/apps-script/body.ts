@@ -20,7 +20,7 @@ export type AppsScriptBody = {
     failed: { id: string; error: string; attempts: number }[];
     gap: { from: string | null; reason: string; recoveredBy: string | null } | null;
   };
-  /** What the script says of itself; undefined in the plain form. */
+  /** What the script says of itself; undefined of programs that say nothing, as in the plain form. */
   heartbeat: Record<string, unknown> | undefined;
 };
 
@@ -120,7 +120,7 @@ export function parseAppsScriptBody(bytes: Uint8Array): AppsScriptBody {
   return {
     items: messages.map((item, index) => parseItem(item, () => nameItem(index))),
     report: { cursor: cursor ?? null, missing, failed, gap: gap ?? null },
-    heartbeat: { ...script, backlog: backlog ?? 0, paused: paused ?? false },
+    heartbeat: script && { ...script, backlog: backlog ?? 0, paused: paused ?? false },
   };
 }
 
