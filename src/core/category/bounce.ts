@@ -52,6 +52,8 @@ function findReport(email: Email, isReport: boolean): Found | null {
 
   const candidates = parts.length > 0 ? parts : partsOfTypes(email, MISLABELLED_TYPES);
   const texts = candidates.slice(0, MOST_PARTS).map(textOfPart);
+  // Of a report without a type: that the mail was read (RFC 8098, 3.2.6) is no bounce.
+  if (parts.length === 0 && texts.some((text) => /^Disposition ?:/im.test(text))) return null;
   if (parts.length === 0) texts.push(statusOfText(email));
   const recipients = texts.flatMap(readDeliveryStatus).slice(0, MAX_RECIPIENTS);
   return recipients.length === 0 ? null : { recipients, originalMessageId: null };

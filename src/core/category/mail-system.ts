@@ -11,7 +11,12 @@ const SYSTEM_NAMES: ReadonlySet<string> = new Set(
  * it to (RFC 5321, 4.5.5). Both can be forged; it only keeps mail apart that talks about bounces.
  */
 export function isFromMailSystem(email: Email): boolean {
+  return isNamedAsMailSystem(email) || headerValue(email, 'return-path') === '<>';
+}
+
+/** By its name alone: programs of all kinds, shops too, write mail that need not be returned. */
+export function isNamedAsMailSystem(email: Email): boolean {
   const address = email.from?.address ?? '';
   const name = address.slice(0, address.includes('@') ? address.lastIndexOf('@') : undefined);
-  return SYSTEM_NAMES.has(name.toLowerCase()) || headerValue(email, 'return-path') === '<>';
+  return SYSTEM_NAMES.has(name.toLowerCase());
 }

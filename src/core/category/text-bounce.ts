@@ -1,7 +1,8 @@
 import { addressParser, type Email } from 'postal-mime';
+import { headerValue } from '../mime.ts';
 import { cutToLength } from '../text.ts';
 import { LONGEST_ADDRESS, LONGEST_DIAGNOSTIC, MAX_RECIPIENTS } from './delivery-status.ts';
-import { isFromMailSystem } from './mail-system.ts';
+import { isFromMailSystem, isNamedAsMailSystem } from './mail-system.ts';
 import { messageIdOfText } from './original-message.ts';
 import type { BounceRecipient } from './schema.ts';
 import { findStatusCode } from './status-code.ts';
@@ -40,9 +41,11 @@ const COPY_MARK = /^--.*(?:copy of the message|original message|message follows|
 /**
  * A bounce in the forms that are text, for people: null if the mail is none. Known by
  *
- * - X-Failed-Recipients, a header that Exim and Google put into theirs;
- * - QSBMF of qmail, in a mail of a mail server;
- * - a subject of reports, or what Exchange 5.5 says, in a mail of a mail server that names a recipient.
+ * - X-Failed-Recipients, a header that Exim and Google put into theirs, in a mail of a mail server or one that says it
+ *   was submitted by a program;
+ * - QSBMF of qmail, or what Exchange 5.5 says, in a mail of a mail server that names a recipient;
+ * - a subject of reports, in a mail of a server by its name that names a recipient and a code of SMTP: postmasters are
+ *   people too, and write of deliveries.
  *
  * `delayed` if the subject says so, else `failed`. Whatever stands below the mark of the returned mail is not read,
  * but for its Message-ID.
@@ -50,14 +53,16 @@ const COPY_MARK = /^--.*(?:copy of the message|original message|message follows|
 export function findTextBounce(
   email: Email,
 ): { recipients: BounceRecipient[]; originalMessageId: string | null } | null {
-  const failed = failedRecipients(email);
-  if (failed.length === 0 && !isTextReport(email)) return null;
+  const failed = isFromMailSystem(email) || isAutoSubmitted(email) ? failedRecipients(email) : [];
+  const isMarked = isFromMailSystem(email) && hasMark(email);
+  const isSubjectOfReport = isNamedAsMailSystem(email) && REPORT_SUBJECT.test(email.subject ?? '');
+  if (failed.length === 0 && !isMarked && !isSubjectOfReport) return null;
 
   const lines = (email.text ?? '').slice(0, LONGEST_TEXT).trimStart().split(/\r?\n/);
   const mark = lines.findIndex((line) => COPY_MARK.test(line.slice(0, LONGEST_LINE)));
   const report = (mark === -1 ? lines : lines.slice(0, mark)).map((line) => line.slice(0, LONGEST_LINE));
   const told = recipientsOf(report, email.from?.address ?? '');
-  if (failed.length === 0 && told.size === 0) return null;
+  if (failed.length === 0 && (told.size === 0 || !(isMarked || hasCode(report)))) return null;
 
   const addresses = failed.length > 0 ? failed : [...told.keys()];
   const action = /\bdelay/i.test(email.subject ?? '') ? 'delayed' : 'failed';
@@ -71,11 +76,14 @@ export function findTextBounce(
   };
 }
 
-function isTextReport(email: Email): boolean {
-  if (!isFromMailSystem(email)) return false;
+function hasMark(email: Email): boolean {
   const text = (email.text ?? '').slice(0, LONGEST_TEXT).trimStart();
-  const isMarked = text.startsWith(QSBMF_START) || text.includes(EXCHANGE_MARK);
-  return isMarked || REPORT_SUBJECT.test(email.subject ?? '');
+  return text.startsWith(QSBMF_START) || text.includes(EXCHANGE_MARK);
+}
+
+/** RFC 3834, 5: whoever is no person says so; `no` is a person's. */
+function isAutoSubmitted(email: Email): boolean {
+  return /^auto-/i.test(headerValue(email, 'auto-submitted').trim());
 }
 
 function failedRecipients(email: Email): string[] {
@@ -114,9 +122,13 @@ function besideAddress(rest: string): string {
   return rest.startsWith(' on ') ? '' : rest.replace(/^[\s:,;]+/, '');
 }
 
+/** Whether a line has a reply code of SMTP or a status code. */
+const isCoded = (line: string) => /\b[45]\d\d[ -]/.test(line) || findStatusCode(line) !== null;
+const hasCode = (lines: readonly string[]) => lines.some(isCoded);
+
 /** Where the reason stands apart from the recipients: from the first line with a code of SMTP to a blank line. */
 function paragraphWithCode(lines: readonly string[]): string {
-  const start = lines.findIndex((line) => /\b[45]\d\d[ -]/.test(line) || findStatusCode(line) !== null);
+  const start = lines.findIndex(isCoded);
   if (start === -1) return '';
   const end = lines.findIndex((line, index) => index > start && line.trim() === '');
   return lines

@@ -126,13 +126,29 @@ describe('a bounce in the words of', () => {
     ],
     [
       'a mail server of which only the headers are here',
-      'X-Failed-Recipients: user@example.com\n\n',
+      'From: MAILER-DAEMON@example.org\nX-Failed-Recipients: user@example.com\n\n',
       bounce('failed', [['user@example.com', null, null]], null),
     ],
     ['nobody, where a mail merely has a header without an address', 'X-Failed-Recipients: none\n\nx', null],
   ];
   for (const [who, mail, expected] of table)
     test(`${who} is read`, async () => assert.deepEqual((await categoryOf(mail)).bounce, expected));
+
+  for (const [who, mail] of [
+    [
+      'a person who sets a header of servers',
+      'From: ada@example.org\nX-Failed-Recipients: c@example.com\n\nHi',
+    ],
+    [
+      'a shop whose mail need not be returned',
+      'Return-Path: <>\nFrom: shop@example.com\nSubject: Delivery has failed - your parcel\n\nhelp@example.com will help',
+    ],
+    [
+      'a postmaster who writes of deliveries',
+      'From: postmaster@example.org\nSubject: Mail delivery failed: weekly statistics\n\nada@example.org asked for them',
+    ],
+  ] as const)
+    test(`${who} sends none`, async () => assert.equal((await categoryOf(mail)).bounce, null));
 
   test('qmail is one only from a mail server', async () => {
     assert.equal((await categoryOf(QMAIL.replace('MAILER-DAEMON', 'ada'))).bounce, null);
