@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
+import { categorySchema, spamFilterSchema } from '../core/message.ts';
 import { type SignatureHeaders, verify } from '../core/signature.ts';
 import { visible } from './print.ts';
 
@@ -33,6 +34,8 @@ const eventSchema = z.object({
     placement: z.string(),
     parse: z.string(),
     attachments: z.array(z.unknown()),
+    category: categorySchema,
+    spamFilters: z.array(spamFilterSchema),
   }),
 });
 
@@ -90,7 +93,18 @@ function summarize(body: Buffer): string {
   const { data } = eventSchema.parse(JSON.parse(body.toString('utf8')));
   const files = data.attachments.length > 0 ? `, ${data.attachments.length} attachment` : '';
   const parse = data.parse === 'ok' ? '' : `, parse: ${data.parse}`;
-  return `"${visible(data.subject ?? '')}" in ${data.placement}${files}${parse}`;
+  return `"${visible(data.subject ?? '')}" in ${data.placement}${files}${describeCategory(data)}${parse}`;
+}
+
+function describeCategory({ category, spamFilters }: z.infer<typeof eventSchema>['data']): string {
+  const { bounce, calendar, list } = category;
+  const words = [
+    bounce && `bounce of ${bounce.recipient}: ${bounce.status}`,
+    calendar && `invitation for ${calendar.start}`,
+    list && `list ${list.id}`,
+    ...spamFilters.map(({ name, verdict, score }) => `${name} says ${verdict} (${score})`),
+  ];
+  return words.map((word) => (word ? `, ${visible(word)}` : '')).join('');
 }
 
 function nothingCame(): MailgressError {

@@ -40,7 +40,12 @@ export function createDemoMails(run: string): DemoMail[] {
     mail('a bounce', BOUNCE),
     mail(
       'filtered as spam',
-      lines('Subject: =?utf-8?q?You_won_=E2=82=AC_1.000.000?=', ...TEXT, 'Click now.'),
+      lines(
+        'Subject: =?utf-8?q?You_won_=E2=82=AC_1.000.000?=',
+        'X-Spam-Status: Yes, score=9.1 required=5.0 tests=LOTTERY autolearn=no version=4.0.1',
+        ...TEXT,
+        'Click now.',
+      ),
       ['SPAM'],
     ),
     { title: 'the first one again', item: plain.item },
