@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { z } from 'zod';
+import { categorySchema } from '../core/category/schema.ts';
 import { MailgressError } from '../core/errors.ts';
-import { categorySchema, spamFilterSchema } from '../core/message.ts';
+import { spamFilterSchema } from '../core/message.ts';
 import { type SignatureHeaders, verify } from '../core/signature.ts';
 import { visible } from './print.ts';
 
