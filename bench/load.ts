@@ -22,7 +22,7 @@ export type LoadResult = {
   p50Ms: number;
   p99Ms: number;
   failed: number;
-  /** When each mail was sent: provider id, and nanoseconds of the machine's monotonic clock. */
+  /** When each mail was due: provider id, and nanoseconds of the machine's monotonic clock. */
   sent: [string, string][];
 };
 
@@ -43,22 +43,21 @@ async function run(order: LoadOrder): Promise<LoadResult> {
   let next = 0;
   let failed = 0;
 
-  async function sendNext(connection: Connection): Promise<void> {
+  async function sendNext(connection: Connection, dueMs = performance.now()): Promise<void> {
     const at = next++;
     const { id, bytes } = requests[at] ?? { id: '', bytes: Buffer.of() };
-    if (order.perSecond !== undefined) sent.push([id, String(process.hrtime.bigint())]);
-    const startedMs = performance.now();
+    if (order.perSecond !== undefined) sent.push([id, String(nanosecondsAt(dueMs))]);
     const answer = await connection.send(bytes);
-    latencies[at] = performance.now() - startedMs;
+    latencies[at] = performance.now() - dueMs;
     if (answer.startsWith('HTTP/1.1 200') && answer.includes('"accepted"')) return;
     failed++;
     if (failed === 1) process.stderr.write(`${answer.slice(0, 500)}\n`);
   }
 
-  /** A request that is due is sent, however many others wait for their answer. */
-  async function sendOnFree(): Promise<void> {
+  /** A request that is due is sent, however many others wait for their answer; its time runs from when it was due. */
+  async function sendOnFree(dueMs: number): Promise<void> {
     const connection = connections.pop() ?? (await Connection.open(order.port));
-    await sendNext(connection);
+    await sendNext(connection, dueMs);
     connections.push(connection);
   }
 
@@ -74,7 +73,7 @@ async function run(order: LoadOrder): Promise<LoadResult> {
     for (let at = 0; at < requests.length; at++) {
       const dueMs = startedMs + (at * 1000) / order.perSecond;
       while (performance.now() < dueMs) await sleep(Math.max(0, dueMs - performance.now()));
-      underWay.push(sendOnFree());
+      underWay.push(sendOnFree(dueMs));
     }
     await Promise.all(underWay);
   }
@@ -87,6 +86,11 @@ async function run(order: LoadOrder): Promise<LoadResult> {
     failed,
     sent,
   };
+}
+
+/** A time of performance.now() on the clock that all processes of the machine share. */
+function nanosecondsAt(ms: number): bigint {
+  return process.hrtime.bigint() - BigInt(Math.round((performance.now() - ms) * 1e6));
 }
 
 function quantile(values: Float64Array, share: number): number {

@@ -14,8 +14,8 @@ export type Client = {
   url: string;
   /** @throws MailgressError `service_unavailable`, `unauthorized`, or `bad_request` with the service's own words. */
   call(method: string, path: string, body?: unknown): Promise<unknown>;
-  /** The words of an answer that is not JSON. Throws as `call`. */
-  getText(path: string): Promise<string>;
+  /** The words of an answer of this type, which is not JSON. Throws as `call`. */
+  getText(path: string, contentType: string): Promise<string>;
 };
 
 /**
@@ -36,13 +36,22 @@ export async function createClient(
     );
   }
   const token = options.token ?? config.adminToken ?? (await readToken(config.dataDirectory));
+  // As a header takes it. The value is not repeated: it may be a key with a line end from somewhere.
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    throw new MailgressError(
+      'usage',
+      'The key (--token, or what stands for it) holds blanks or letters that no key has',
+    );
+  }
   const authorization = `Bearer ${token}`;
 
   return {
     url,
-    async getText(path) {
+    async getText(path, contentType) {
       const response = await request(`${url}${path}`, { headers: { authorization } });
+      // A page to sign in to something, with 200, is not what was asked for.
       if (!response.ok) await readAnswer(response);
+      if (!response.headers.get('content-type')?.startsWith(contentType)) throw notMailgress(response);
       return response.text();
     },
     async call(method, path, body) {
@@ -55,7 +64,12 @@ export async function createClient(
 
 /** @throws MailgressError `usage` */
 function parseUrl(url: string | undefined): string | undefined {
-  if (url === undefined || (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) return url;
+  if (url === undefined) return undefined;
+  const parsed = URL.parse(url);
+  if (parsed?.username || parsed?.password) {
+    throw new MailgressError('usage', '--url: must have no user name and password in it; say --token');
+  }
+  if (parsed !== null && /^https?:$/.test(parsed.protocol)) return url;
   throw new MailgressError('usage', `--url ${url}: must be a URL that begins with http:// or https://`);
 }
 
@@ -102,13 +116,7 @@ async function readAnswer(response: Response): Promise<unknown> {
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok && body !== undefined) return body;
   const problem = problemSchema.safeParse(body).data;
-  if (problem === undefined) {
-    throw new MailgressError(
-      'service_unavailable',
-      `What answers at ${new URL(response.url).origin} (${response.status} ${response.statusText}) is not Mailgress, or \
-something stands before it: check --url or MAILGRESS_PUBLIC_URL`,
-    );
-  }
+  if (problem === undefined) throw notMailgress(response);
   const faults = problem.errors?.map(({ path, message }) => `${path}: ${message}`) ?? [];
   const detail = [problem.detail, ...faults].join('; ');
   if (response.status === 401) {
@@ -117,6 +125,15 @@ something stands before it: check --url or MAILGRESS_PUBLIC_URL`,
   const code =
     response.status >= 500 ? 'service_unavailable' : response.status === 404 ? 'not_found' : 'bad_request';
   throw new MailgressError(code, `The service answers ${response.status}: ${detail}`);
+}
+
+function notMailgress({ url, status, statusText }: Response): MailgressError {
+  const { origin } = new URL(url);
+  return new MailgressError(
+    'service_unavailable',
+    `What answers at ${origin} (${status} ${statusText}) is not Mailgress, or something stands before it: \
+check --url or MAILGRESS_PUBLIC_URL`,
+  );
 }
 
 async function readToken(dataDirectory: string): Promise<string> {

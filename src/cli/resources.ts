@@ -113,7 +113,10 @@ function addScriptCommand(source: Command): void {
     .addHelpText('after', '\nIt holds the secret. See apps-script/README.md for where to paste it.\n')
     .action(
       withClient(async (client, options, id) => {
-        const script = await client.getText(`/v1/sources/${encodeURIComponent(id)}/apps-script`);
+        const script = await client.getText(
+          `/v1/sources/${encodeURIComponent(id)}/apps-script`,
+          'text/javascript',
+        );
         const [, url] = /^const MAILGRESS_URL = "(http:.*)";$/m.exec(script) ?? [];
         // Google posts from its own machines, and the script posts mail over https alone.
         if (url !== undefined)

@@ -47,8 +47,8 @@ export function addSendCommand(program: Command): void {
 
 async function readMail(file: string): Promise<Buffer> {
   const mail = await readInput(file);
-  // A header (RFC 5322, 2.2), or the line that mbox puts above.
-  if (/^(?:[!-9;-~]+[ \t]*:|From )/.test(mail.toString('latin1', 0, 1000))) return mail;
+  // A header (RFC 5322, 2.2), or the line that mbox puts above; a byte order mark and blank lines are forgiven.
+  if (/^(?:\xef\xbb\xbf)?\s*(?:[!-9;-~]+[ \t]*:|From )/.test(mail.toString('latin1', 0, 1000))) return mail;
   throw new MailgressError('bad_request', `${file} is no mail: it does not begin with a header`);
 }
 

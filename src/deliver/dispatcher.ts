@@ -58,7 +58,6 @@ export function startDispatcher(options: {
 }): Dispatcher {
   const { database, keyring, poster, log, random = Math.random } = options;
   const sql = database.hot;
-  const owner = randomUUID();
   const underWay = new Set<Promise<void>>();
   const fullEndpoints = new Set<Id<'ep'>>();
   let claiming: Promise<void> | undefined;
@@ -93,7 +92,9 @@ export function startDispatcher(options: {
       isWanted = false;
       const limit = Math.min(CLAIM_LIMIT, MAX_IN_FLIGHT - underWay.size);
       if (limit <= 0) return;
-      const claim = await database.inTime(claimDueDeliveries(sql, { owner, limit, leaseMs: LEASE_MS }));
+      const claim = await database.inTime(
+        claimDueDeliveries(sql, { owner: randomUUID(), limit, leaseMs: LEASE_MS }),
+      );
       if (isStopped) return database.inTime(releaseDeliveries(sql, claim.deliveries));
       for (const delivery of claim.deliveries) {
         const { id } = delivery.endpoint;

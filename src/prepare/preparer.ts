@@ -1,5 +1,5 @@
 import type { MailRow } from '../store/mail-row.ts';
-import { createLane, type LaneOptions, type LaneReport } from './lane.ts';
+import { createLane, type LaneReport } from './lane.ts';
 import type { PrepareTask } from './prepare-mail.ts';
 
 export type Preparer = {
@@ -13,6 +13,8 @@ const LARGE_BYTES = 1024 * 1024;
 
 /** The parser's worst is 6 s for 25 MB; this is for what nobody has seen, and for machines that are busy. */
 const DEADLINE_MS = 60_000;
+/** Others wait behind a small one, twice that long at the worst: see `createLane`. */
+const SMALL_DEADLINE_MS = 10_000;
 /** So much mail may wait for its thread, in bytes; requests hold it anyway. */
 const MAX_WAITING_BYTES = 128 * 1024 * 1024;
 
@@ -20,17 +22,15 @@ const MAX_WAITING_BYTES = 128 * 1024 * 1024;
  * Reads mails in threads, so that none holds up what else the process does. Large ones have a thread of their own:
  * small ones do not wait behind them.
  */
-export function createPreparer(
-  report: LaneReport,
-  limits: Partial<Pick<LaneOptions, 'deadlineMs' | 'maxHeapMb'>> = {},
-): Preparer {
-  const common = { maxWaitingBytes: MAX_WAITING_BYTES, deadlineMs: DEADLINE_MS, report, ...limits };
+export function createPreparer(report: LaneReport): Preparer {
+  const common = { maxWaitingBytes: MAX_WAITING_BYTES, deadlineMs: DEADLINE_MS, report };
   const small = createLane({
     maxMails: 64,
     maxBytes: 1024 * 1024,
     idleMs: 60_000,
     maxHeapMb: 256,
     ...common,
+    deadlineMs: SMALL_DEADLINE_MS,
   });
   const large = createLane({ maxMails: 1, maxBytes: 0, idleMs: 10_000, maxHeapMb: 1024, ...common });
 

@@ -214,7 +214,7 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
       completed_at = CASE WHEN result.status <> 'pending' THEN now() END
     FROM result
     WHERE deliveries.id = result.delivery_id AND deliveries.fence = result.fence
-      -- The owner as well: a claim that a crash took back leaves its fence to the next.
+      -- The owner as well, another one for each claim: one that a crash took back leaves its fence to the next.
       AND deliveries.status = 'pending' AND deliveries.lease_owner = result.owner
     RETURNING deliveries.id, set_config('synchronous_commit', 'off', true)`;
   const ids = new Set(moved.map(({ id }) => idOf('dlv', id)));

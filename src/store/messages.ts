@@ -48,7 +48,8 @@ export async function findMessage(sql: Sql, id: Id<'msg'>): Promise<Message | un
     ...document,
     text: fullText ?? document.text,
     html: fullHtml ?? document.html,
-    textTruncated: false,
+    // A text too long to be kept beside its bytes stays cut.
+    textTruncated: document.textTruncated && fullText === null && fullHtml === null,
   };
 }
 

@@ -83,7 +83,7 @@ export async function setSourceWanted(
   await sql`
     UPDATE sources SET
       is_wanted = ${isWanted}, state = ${isWanted ? 'idle' : 'disconnected'}, reason = NULL, silent_at = NULL,
-      wanted_at = CASE WHEN is_wanted THEN wanted_at ELSE now() END
+      wanted_at = now()
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
 }

@@ -93,7 +93,12 @@ test('a wrong URL, where another program answers, is told so', async () => {
   const other = createServer((_, response) => response.end('<h1>It works</h1>')).listen(0, '127.0.0.1');
   await once(other, 'listening');
   const { port } = other.address() as AddressInfo;
-  for (const args of [['status'], ['mailbox', 'add', 'a@example.com'], ['tail']]) {
+  for (const args of [
+    ['status'],
+    ['mailbox', 'add', 'a@example.com'],
+    ['tail'],
+    ['source', 'script', 'src_1'],
+  ]) {
     const { code, told } = await run(...args, '--url', `http://127.0.0.1:${port}`);
     assert.equal(code, 69);
     assert.match(
@@ -164,6 +169,13 @@ describe('is told in one line, with the right exit code', () => {
     ['a directory for a file', ['send', tmpdir()], 66, /Cannot read .*directory/],
     ['a file that is no mail', ['send', process.execPath], 65, /is no mail: it does not begin with a header/],
     ['a URL that is none', ['status', '--url', 'localhost:8080'], 64, /--url localhost:8080: must be a URL/],
+    [
+      'a URL with a password',
+      ['status', '--url', 'http://ada:s3cret-word@127.0.0.1:1'],
+      64,
+      /^(?!.*s3cret).*--token/,
+    ],
+    ['a key with a line end', ['status', '--token', 's3cret\nword'], 64, /^(?!.*s3cret).*holds blanks/],
     ['another command', ['frobnicate'], 64, /unknown command 'frobnicate'/],
   ] as const) {
     test(what, async () => {

@@ -83,6 +83,13 @@ describe('one rotten mail among good ones is rejected alone and kept as a failed
   /** The id that the result answers, the id that the stub is kept under (null: a hash), and what the reason says. */
   const cases: [name: string, item: unknown, id: string | null, stubId: string | null, reason: RegExp][] = [
     ['bad base64', { id: 'b1', raw: `${raw.slice(0, 20)}!${raw}` }, 'b1', 'b1', /raw: must be base64url/],
+    [
+      'letters whose low bytes are base64',
+      { id: 'b3', raw: '\u0141\u0141\u0141\u0141' },
+      'b3',
+      'b3',
+      /raw: must be base64url/,
+    ],
     ['base64 cut within a byte', { id: 'b2', raw: 'SGVsbG8hI' }, 'b2', 'b2', /raw: must be base64url/],
     ['raw that is no string', { id: 'b3', raw: 7 }, 'b3', 'b3', /^raw: .*string/],
     ['empty raw', { id: 'b4', raw: '' }, 'b4', 'b4', /^raw: must not be empty/],

@@ -118,3 +118,12 @@ test('what waits at the end is told that it was not read', async (t) => {
     ['rejected', 'rejected'],
   );
 });
+
+test('a text whose row would be too long for PostgreSQL and V8 stays cut, and the message says so', async () => {
+  const row = await prepareMail(
+    taskOf(Buffer.concat([Buffer.from('Subject: x\r\n\r\n'), Buffer.alloc(17_000_000, 1)])),
+  );
+  const { document, full_text: fullText } = JSON.parse(row.json);
+  assert.deepEqual([document.parse, document.textTruncated, fullText], ['partial', true, null]);
+  assert.equal(document.text.length, 256 * 1024);
+});

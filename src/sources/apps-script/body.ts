@@ -180,6 +180,8 @@ const hashId = (data: Uint8Array | string) => `sha256-${hexDigest(data).slice(0,
  */
 function decodeBase64(text: string): Buffer | undefined {
   const digits = text.trimEnd().replace(/={1,2}$/, '').length;
+  // Of other characters it takes the low byte for one.
+  if (Buffer.byteLength(text) !== text.length) return undefined;
   // Four digits are three bytes; one more is half a byte, so something is missing.
   if (digits === 0 || digits % 4 === 1) return undefined;
   const bytes = Buffer.from(text, 'base64url');
