@@ -3,7 +3,7 @@ import type { MailIdentity } from './raw-mail.ts';
 /** Who takes the mail of a mailbox in. What is known of the provider is in the table below. */
 export type Receiver = {
   provider: ReceiverName | null;
-  /** The authserv-ids of the mailbox's own servers; a name stands for what is below it too. */
+  /** The authserv-ids of the mailbox's own servers, as they write them; the names of its hosts may be below. */
   servers: readonly string[];
 };
 
@@ -62,27 +62,37 @@ const RECEIVERS: Readonly<Record<ReceiverName, KnownReceiver>> = {
 /** What is known of the provider and the mailbox's own servers, together. */
 export type ReceiverFacts = {
   isKnown: boolean;
-  /** The authserv-id of a header of the receiver's, undefined if it is another's. */
-  serverOf: (server: string | null) => string | undefined;
+  isProviderKnown: boolean;
+  /** The authserv-id of a header of the provider's, undefined if it is another's. */
+  serverOfProvider: (server: string | null) => string | undefined;
+  /** Whether this is the authserv-id of a server that the mailbox names; what is below it is not. */
+  isNamedId: (server: string | null) => boolean;
   /** Whether a host of this name is the receiver's; null if no host is known. */
   isOwnHost: (name: string) => boolean | null;
+  isProviderHost: (name: string) => boolean;
   isOwnAddress: (address: string) => boolean;
-  isNamedServer: (name: string) => boolean;
+  /** Whether a host of this name is a named server, or below one. */
+  isNamedHost: (name: string) => boolean;
   nameInSpfBelow: string | null;
 };
 
 export function receiverFacts({ provider, servers }: Receiver): ReceiverFacts {
   const known = provider === null ? undefined : RECEIVERS[provider];
-  const isNamedServer = (name: string) => isBelowAny(name, servers);
+  const ids = new Set(servers.map((server) => server.toLowerCase()));
+  const isNamedHost = (name: string) => isBelowAny(name, servers);
+  const isProviderHost = (name: string) => isBelowAny(name, known?.hosts ?? []);
   return {
     isKnown: known !== undefined || servers.length > 0,
-    serverOf: (server) => {
+    isProviderKnown: known !== undefined,
+    serverOfProvider: (server) => {
       if (server === null) return known?.anonymousServer;
-      return isBelowAny(server, known?.servers ?? []) || isNamedServer(server) ? server : undefined;
+      return isBelowAny(server, known?.servers ?? []) ? server : undefined;
     },
-    isOwnHost: (name) => (known === undefined ? null : isBelowAny(name, known.hosts) || isNamedServer(name)),
+    isNamedId: (server) => server !== null && ids.has(server),
+    isOwnHost: (name) => (known === undefined ? null : isProviderHost(name) || isNamedHost(name)),
+    isProviderHost,
     isOwnAddress: (address) => known?.addresses?.test(address) ?? false,
-    isNamedServer,
+    isNamedHost,
     nameInSpfBelow: known?.nameInSpfBelow ?? null,
   };
 }

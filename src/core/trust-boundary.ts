@@ -62,7 +62,7 @@ function isOfAuthor({ key }: Header): boolean {
  * - Gmail always writes Received-SPF, then Authentication-Results. Whatever does not begin with both, the first in
  *   Gmail's name, is not Gmail's.
  * - A filter of one's own server (a milter) sees the mail before Received is there. Whoever names the server says that
- *   it deletes headers that come with its name, as RFC 8601, 5 asks.
+ *   it deletes an Authentication-Results that comes with its name, as RFC 8601, 5 asks; no rule has it delete others.
  *
  * Only the first Authentication-Results can be the receiver's; whatever follows may be the sender's.
  */
@@ -75,9 +75,9 @@ function runOfResults(
   const run = headers.slice(start, start + 2);
   const [spf, results] = run[0]?.key === 'received-spf' ? run : [undefined, run[0]];
   if (hop.by === null || results?.key !== 'authentication-results') return [];
-  const { nameInSpfBelow, isNamedServer } = receiver;
+  const { nameInSpfBelow, isNamedHost } = receiver;
   const isOfProvider = nameInSpfBelow !== null && spf?.value.includes(`(${nameInSpfBelow}:`) === true;
-  if (!isOfProvider && !isNamedServer(hop.by)) return [];
+  if (!isOfProvider && !isNamedHost(hop.by)) return [];
   return spf === undefined ? [results] : [spf, results];
 }
 
@@ -138,7 +138,7 @@ function isFromInside(from: string, by: string | null, receiver: ReceiverFacts):
     return addresses.every((address) => isPrivate(address) || receiver.isOwnAddress(address));
   const [name = ''] = words;
   return (
-    name === by || name === 'localhost' || receiver.isOwnHost(name) === true || receiver.isNamedServer(name)
+    name === by || name === 'localhost' || receiver.isOwnHost(name) === true || receiver.isNamedHost(name)
   );
 }
 

@@ -159,13 +159,13 @@ describe('trusts what the receiver wrote', () => {
       { server: 'mx.zohomail.eu', dkim: [{ domain: '', result: 'pass' }] },
     ],
     ['an own server, of its filter', `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`, own, { server: 'mail.example.org' }],
-    ['an own server, on top', `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`, own, { server: 'mail.example.org' }],
     [
-      'an own server by its domain',
-      `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`,
-      by(null, ['Example.org']),
+      'an own server in upper case',
+      `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`,
+      by(null, ['Mail.Example.ORG']),
       { server: 'mail.example.org' },
     ],
+    ['an own server, on top', `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`, own, { server: 'mail.example.org' }],
     [
       'a header on top of a mail without any Received',
       `${GMAIL_AUTH}${AUTHOR}`,
@@ -179,6 +179,7 @@ describe('trusts what the receiver wrote', () => {
 
 describe('does not trust what a sender can write', () => {
   const gmailEntry = `${GMAIL_TOP}${GMAIL_ENTRY}`;
+  const own = by(null, ['mail.example.org']);
   const forgedHop = GMAIL_ENTRY.replaceAll('192.0.2.7', '203.0.113.9');
   const absent: [string, string, Receiver][] = [
     ["below the author's headers", `${gmailEntry}${GMAIL_SPF}${AUTHOR}${FORGED}`, by('gmail')],
@@ -223,6 +224,27 @@ describe('does not trust what a sender can write', () => {
       `${OWN_ENTRY}${AUTHOR}${OWN_FORGED}`,
       by(null, ['mail.example.org']),
     ],
+    [
+      'in the name of a host below that of an own server',
+      `${OWN_ENTRY}${OWN_AUTH.replace(': mail', ': q.mail')}${AUTHOR}`,
+      own,
+    ],
+    [
+      'in the name of a host of the domain that is named',
+      `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`,
+      by(null, ['Example.org']),
+    ],
+    ['as Received-SPF to an own server', `${OWN_ENTRY}Received-SPF: pass\n${FORGED}${AUTHOR}`, own],
+    [
+      'as Received-SPF in the name of an own server',
+      `${OWN_ENTRY}Received-SPF: pass receiver=mail.example.org\n${FORGED}${AUTHOR}`,
+      own,
+    ],
+    ...['172.17.0.1', '192.168.1.5'].map((address): [string, string, Receiver] => [
+      `as a seal and Received-SPF to an own server that takes it in from ${address}`,
+      `${OWN_ENTRY.replace('192.0.2.7', address)}ARC-${OWN_AUTH.replace(': ', ': i=1; ')}Received-SPF: pass\n${AUTHOR}`,
+      own,
+    ]),
     ['in the name of another server', `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`, by(null, ['mail.example.net'])],
     ['to a receiver that is not known', `${GMAIL_AUTH}${GMAIL_ENTRY}${AUTHOR}`, by(null)],
     [
@@ -246,11 +268,17 @@ describe('does not trust what a sender can write', () => {
   for (const [what, block] of present)
     test(`beside the true one: ${what}`, () => assert.deepEqual(read(block, by('gmail')), truth));
 
+  for (const forged of ['', '; receiver=mail.example.org'])
+    test(`as Received-SPF beside what an own server says${forged}`, () => {
+      const failed = 'Authentication-Results: mail.example.org; dkim=none; dmarc=fail\n';
+      const spf = `Received-SPF: pass${forged}\n`;
+      const expected = { ...NOTHING, dmarc: 'fail', server: 'mail.example.org', trusted: true };
+      assert.deepEqual(read(`${failed}${OWN_ENTRY}${spf}${AUTHOR}`, own), expected);
+      assert.deepEqual(read(`${OWN_ENTRY}${spf}${failed}${AUTHOR}`, own), expected);
+    });
+
   test('in the name of an own server, right below its own', () => {
-    const { dkim, arc, trusted } = read(
-      `${OWN_ENTRY}${OWN_AUTH}${OWN_FORGED}${AUTHOR}`,
-      by(null, ['mail.example.org']),
-    );
+    const { dkim, arc, trusted } = read(`${OWN_ENTRY}${OWN_AUTH}${OWN_FORGED}${AUTHOR}`, own);
     assert.deepEqual({ dkim, arc, trusted }, { dkim: PASSED.dkim, arc: null, trusted: true });
   });
 });
