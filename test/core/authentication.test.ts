@@ -166,6 +166,17 @@ describe('trusts what the receiver wrote', () => {
       { server: 'mail.example.org' },
     ],
     ['an own server, on top', `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`, own, { server: 'mail.example.org' }],
+    ...[
+      'mail.example.org (mail.example.org [::ffff:192.168.1.5])',
+      'mail.example.org ([IPv6:fe80::1%eth0])',
+      'mail.example.org ([unix socket])',
+      'localhost (localhost [127.0.0.1]:10024)',
+    ].map((from): [string, string, Receiver, Partial<Authentication>] => [
+      `an own server that passed it on from ${from}`,
+      `Received: from ${from} by mail.example.org; now\n${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`,
+      own,
+      { server: 'mail.example.org' },
+    ]),
     [
       'a header on top of a mail without any Received',
       `${GMAIL_AUTH}${AUTHOR}`,
@@ -246,6 +257,24 @@ describe('does not trust what a sender can write', () => {
       own,
     ]),
     ['in the name of another server', `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`, by(null, ['mail.example.net'])],
+    // Below a Received that must be seen to be the entry, and above one that the sender wrote.
+    ...(
+      [
+        ['an IPv4 address mapped to IPv6', 'from localhost ([::ffff:203.0.113.7])'],
+        ['a mapped address with its mark', 'from localhost ([IPv6:::ffff:203.0.113.7])'],
+        ['a mapped address in hexadecimal', 'from localhost ([::ffff:cb00:7107])'],
+        ['a mapped address in parentheses', 'from localhost (::ffff:203.0.113.7)'],
+        ['what cannot be read in brackets', 'from localhost ([203.0.113.7.])'],
+        ['an address behind the name of a user', 'from localhost (HELO localhost) (root@203.0.113.7)'],
+        ['a greeting with " by "', 'from localhost by x (evil.example [203.0.113.7])'],
+        ['a greeting with " by " and no address', 'from localhost by x (evil.example)'],
+        ['a greeting longer than what is read', `from localhost ${'x'.repeat(1_000)} ([203.0.113.7])`],
+      ] as const
+    ).map(([what, from]): [string, string, Receiver] => [
+      `from ${what}`,
+      `Received: by mx.google.com; now\nReceived: ${from} by mx.google.com; now\n${FORGED}${forgedHop}${AUTHOR}`,
+      by('gmail'),
+    ]),
     ['to a receiver that is not known', `${GMAIL_AUTH}${GMAIL_ENTRY}${AUTHOR}`, by(null)],
     [
       'to another provider than it names',
