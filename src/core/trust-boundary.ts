@@ -35,24 +35,29 @@ const LONGEST_HOP = 1_000;
  * mailbox later. The name behind `from` is what the other side said in its greeting, the address is not: any address
  * of the internet makes it the outside, and so does what stands in an address's place and cannot be read. A Received
  * that is not clear ends the block too. Where no Received is from outside, the block ends with the first header of
- * an author.
+ * an author, and is the receiver's only if one of its hosts is among them: else it is a copy that a program put there.
+ *
+ * A receiver writes its results in one place. Those below the next Received are of an earlier hop, and the addresses
+ * that are a provider's own are those of all its customers: one of them may have sent the mail with results on it.
  */
 export function findReceiverBlock(headers: readonly Header[], receiver: ReceiverFacts): ReceiverBlock {
   const above: Header[] = [];
-  for (let at = 0; at < MAX_HEADERS; at += 1) {
-    const header = headers[at];
-    if (header === undefined) break;
-    if (RESULT_HEADERS.has(header.key)) above.push(header);
-    else if (header.key === 'received') {
-      const hop = readHop(header.value);
-      if (hop.by !== null && !isInside(hop.by, receiver)) return { above, below: [] };
-      if (!hop.isClear) return { above, below: [] };
-      if (hop.from !== null && !isFromInside(hop.from, hop.by, receiver)) {
-        return { above, below: runOfResults(headers, at + 1, hop, receiver) };
-      }
-    } else if (isOfAuthor(header)) return { above, below: [] };
+  let isComplete = false;
+  let hasOwnHop = false;
+  for (const [at, header] of headers.slice(0, MAX_HEADERS).entries()) {
+    if (isOfAuthor(header)) break;
+    if (RESULT_HEADERS.has(header.key) && !isComplete) above.push(header);
+    if (header.key !== 'received') continue;
+    const hop = readHop(header.value);
+    if (hop.by !== null && !isInside(hop.by, receiver)) break;
+    if (hop.by !== null && receiver.isOwnHost(hop.by) !== false) hasOwnHop = true;
+    if (!hop.isClear) break;
+    if (hop.from !== null && !isFromInside(hop.from, hop.by, receiver)) {
+      return { above, below: isComplete ? [] : runOfResults(headers, at + 1, hop.by, receiver) };
+    }
+    isComplete = above.length > 0;
   }
-  return { above, below: [] };
+  return { above: hasOwnHop ? above : [], below: [] };
 }
 
 function isOfAuthor({ key }: Header): boolean {
@@ -63,7 +68,7 @@ function isOfAuthor({ key }: Header): boolean {
  * Two write their results below their own Received, where a sender's first header would stand if they wrote none:
  *
  * - Gmail always writes Received-SPF, then Authentication-Results. Whatever does not begin with both, the first in
- *   Gmail's name, is not Gmail's.
+ *   Gmail's name, is not Gmail's; nor is it below the Received of a host that has not one of Gmail's names.
  * - A filter of one's own server (a milter) sees the mail before Received is there. Whoever names the server says that
  *   it deletes an Authentication-Results that comes with its name, as RFC 8601, 5 asks; no rule has it delete others.
  *
@@ -72,16 +77,17 @@ function isOfAuthor({ key }: Header): boolean {
 function runOfResults(
   headers: readonly Header[],
   start: number,
-  hop: Hop,
+  by: string | null,
   receiver: ReceiverFacts,
 ): Header[] {
   const run = headers.slice(start, start + 2);
   const [spf, results] = run[0]?.key === 'received-spf' ? run : [undefined, run[0]];
-  if (hop.by === null || results?.key !== 'authentication-results') return [];
-  const { nameInSpfBelow, isNamedHost } = receiver;
-  const isOfProvider = nameInSpfBelow !== null && spf?.value.includes(`(${nameInSpfBelow}:`) === true;
-  if (!isOfProvider && !isNamedHost(hop.by)) return [];
-  return spf === undefined ? [results] : [spf, results];
+  if (by === null || results?.key !== 'authentication-results') return [];
+  const { nameInSpfBelow, isNamedHost, isProviderHost } = receiver;
+  const isOfProvider =
+    nameInSpfBelow !== null && isProviderHost(by) && spf?.value.includes(`(${nameInSpfBelow}:`) === true;
+  if (isOfProvider) return [spf, results];
+  return isNamedHost(by) ? [results] : [];
 }
 
 const OPEN = 0x28;

@@ -153,6 +153,12 @@ describe('trusts what the receiver wrote', () => {
       { server: 'mx3.messagingengine.com', arc: 'none' },
     ],
     [
+      'Fastmail, its hosts by names of the inside',
+      FASTMAIL.replaceAll('by mx3.messagingengine.com', 'by mailmx.phl.internal'),
+      by('fastmail'),
+      { server: 'mx3.messagingengine.com', arc: 'none' },
+    ],
+    [
       'Zoho, which names no domain',
       ZOHO,
       by('zoho'),
@@ -177,12 +183,6 @@ describe('trusts what the receiver wrote', () => {
       own,
       { server: 'mail.example.org' },
     ]),
-    [
-      'a header on top of a mail without any Received',
-      `${GMAIL_AUTH}${AUTHOR}`,
-      by('gmail'),
-      { server: 'mx.google.com' },
-    ],
   ];
   for (const [what, block, receiver, expected] of table)
     test(what, () => assert.deepEqual(read(block, receiver), { ...PASSED, ...expected, trusted: true }));
@@ -257,6 +257,19 @@ describe('does not trust what a sender can write', () => {
       own,
     ]),
     ['in the name of another server', `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`, by(null, ['mail.example.net'])],
+    // A copy of another mailbox's mail, or what a program put there: the provider took none of it in.
+    ['on top of a mail without any Received', `${GMAIL_AUTH}${AUTHOR}`, by('gmail')],
+    [
+      'on top of a mail that only other hosts passed on',
+      `${GMAIL_AUTH}Received: by mx3 with LMTP; now\n${AUTHOR}`,
+      by('gmail'),
+    ],
+    ['to an own server that put no Received on it', `${OWN_AUTH}${AUTHOR}`, own],
+    ...['mx3', 'mail.local', '192.168.1.5'].map((host): [string, string, Receiver] => [
+      `below the Received of ${host}, as Gmail does`,
+      `Received: by mx.google.com; now\nReceived: from evil.example ([203.0.113.9]) by ${host}; now\n${GMAIL_SPF}${FORGED}${AUTHOR}`,
+      by('gmail'),
+    ]),
     // Below a Received that must be seen to be the entry, and above one that the sender wrote.
     ...(
       [
@@ -305,6 +318,18 @@ describe('does not trust what a sender can write', () => {
       assert.deepEqual(read(`${failed}${OWN_ENTRY}${spf}${AUTHOR}`, own), expected);
       assert.deepEqual(read(`${OWN_ENTRY}${spf}${failed}${AUTHOR}`, own), expected);
     });
+
+  test('of another customer of Exchange Online, below its own', () => {
+    const failed = 'Authentication-Results: dkim=none; dmarc=fail\n';
+    const forged = `Authentication-Results: spf=pass; arc=pass\nARC-${FORGED.replace(': mx.google', ': i=9; mx.microsoft')}Received-SPF: Pass\n`;
+    const expected = { ...NOTHING, dmarc: 'fail', server: 'mx.microsoft.com', trusted: true };
+    const mail = (hop: string) => `${failed}${hop}${forged}${MICROSOFT_ENTRY}${AUTHOR}`;
+    assert.deepEqual(read(mail(MICROSOFT_TOP), by('microsoft')), expected);
+    assert.deepEqual(
+      read(mail('Received: from a.outlook.com (10.1.1.1) by b.outlook.com\n'), by('microsoft')),
+      expected,
+    );
+  });
 
   test('in the name of an own server, right below its own', () => {
     const { dkim, arc, trusted } = read(`${OWN_ENTRY}${OWN_AUTH}${OWN_FORGED}${AUTHOR}`, own);
