@@ -7,7 +7,8 @@ export type Receiver = {
   servers: readonly string[];
 };
 
-export type ReceiverName = 'gmail' | 'microsoft' | 'yahoo' | 'icloud' | 'fastmail' | 'zoho';
+const RECEIVER_NAMES = ['gmail', 'microsoft', 'yahoo', 'icloud', 'fastmail', 'zoho'] as const;
+export type ReceiverName = (typeof RECEIVER_NAMES)[number];
 
 /** Nobody is trusted. */
 export const UNKNOWN_RECEIVER: Receiver = { provider: null, servers: [] };
@@ -15,6 +16,28 @@ export const UNKNOWN_RECEIVER: Receiver = { provider: null, servers: [] };
 /** The receiver of one mail: what has a Gmail id lies at Gmail, whatever else is known of the mailbox. */
 export function receiverOf(identity: MailIdentity, receiver: Receiver): Receiver {
   return identity.base === 'gmail' ? { ...receiver, provider: 'gmail' } : receiver;
+}
+
+/**
+ * The receiver of a mailbox that names these servers (authserv-ids). One of a known provider stands for the provider,
+ * whose rules tell its results from forged ones: it need not delete what comes with its name. Of several providers the
+ * first counts, and the servers of the others not at all.
+ */
+export function receiverOfServers(servers: readonly string[]): Receiver {
+  const named = servers.map((server) => ({ server, provider: providerOf(server) }));
+  return {
+    provider: named.find(({ provider }) => provider !== null)?.provider ?? null,
+    servers: named.flatMap(({ server, provider }) => (provider === null ? [server] : [])),
+  };
+}
+
+function providerOf(server: string): ReceiverName | null {
+  const name = server.toLowerCase();
+  return RECEIVER_NAMES.find((one) => isOfReceiver(name, RECEIVERS[one])) ?? null;
+}
+
+function isOfReceiver(name: string, { servers, hosts }: KnownReceiver): boolean {
+  return isBelowAny(name, servers) || isBelowAny(name, hosts);
 }
 
 type KnownReceiver = {
