@@ -24,13 +24,15 @@ const LONGEST_NAME = 255;
  * What the receiving side found out about the sender. `trusted` is true only for what its server is known to have
  * written, which takes both:
  *
- * - the authserv-id is one of the receiver's (RFC 8601, 5): of its provider, or a server that the mailbox names;
+ * - the authserv-id is one of the receiver's (RFC 8601, 5): of its provider, or exactly that of a server that
+ *   the mailbox names;
  * - the header stands in the block that the receiver wrote (trust-boundary.ts). A sender can write any header, with
  *   any authserv-id, but only below.
  *
  * Within that block several headers count together (iCloud and Fastmail write one for each method), the topmost first;
  * then the ARC-Authentication-Results with the highest instance, which is of the last to seal (RFC 8617, 4.1.1), and
- * Received-SPF. What it has not of a method is null, whatever stands further down.
+ * Received-SPF. These two count of a known provider alone: a server that the mailbox names need not delete those that
+ * a sender wrote. What it has not of a method is null, whatever stands further down.
  *
  * Otherwise `trusted` is false, and told is what the topmost such header says, with its server: nobody vouches for it.
  *
@@ -55,28 +57,37 @@ function isResultHeader({ key }: Header): boolean {
 }
 
 function statementsOfReceiver({ above, below }: ReceiverBlock, receiver: ReceiverFacts): Statement[] {
-  if (above.length === 0 && below.length === 0) return [];
-  const placed = [...ofName(above, 'authentication-results').map(readResults), ...lastSealed(above)];
-  const own = placed.flatMap((statement) => ownStatement(statement, receiver));
+  const own = [
+    ...ofName(above, 'authentication-results').flatMap((header) => ownResults(header, receiver)),
+    ...lastSealed(above).flatMap((statement) => statementOfProvider(statement, receiver)),
+  ];
   // What is above is beyond doubt; only without it does it matter what is below.
-  const unsure = own.length > 0 ? [] : ofName(below, 'authentication-results').map(readResults);
+  const unsure = own.length > 0 ? [] : ofName(below, 'authentication-results');
   const spf = [...above, ...below].filter(({ key }) => key === 'received-spf').slice(0, 1);
   return [
     ...own,
-    ...unsure.flatMap((statement) => ownStatement(statement, receiver)),
-    ...spf.map(({ value }) => readReceivedSpf(value)).filter((statement) => isOwnSpf(statement, receiver)),
+    ...unsure.flatMap((header) => ownResults(header, receiver)),
+    ...spf
+      .map(({ value }) => readReceivedSpf(value))
+      .filter((statement) => isSpfOfProvider(statement, receiver)),
   ];
 }
 
-function ownStatement(statement: Statement, receiver: ReceiverFacts): Statement[] {
-  const server = receiver.serverOf(statement.server);
+function ownResults(header: Header, receiver: ReceiverFacts): Statement[] {
+  const statement = readResults(header);
+  return receiver.isNamedId(statement.server) ? [statement] : statementOfProvider(statement, receiver);
+}
+
+function statementOfProvider(statement: Statement, receiver: ReceiverFacts): Statement[] {
+  const server = receiver.serverOfProvider(statement.server);
   return server === undefined ? [] : [{ ...statement, server }];
 }
 
 /** Yahoo's Received-SPF names nobody: its place tells that it is Yahoo's. */
-function isOwnSpf({ server }: Statement, receiver: ReceiverFacts): boolean {
+function isSpfOfProvider({ server }: Statement, receiver: ReceiverFacts): boolean {
+  if (!receiver.isProviderKnown) return false;
   if (server === null) return true;
-  return receiver.serverOf(server) !== undefined || receiver.isOwnHost(server) === true;
+  return receiver.serverOfProvider(server) !== undefined || receiver.isProviderHost(server);
 }
 
 /** The topmost header that says something, with those of the same server that follow it at once. */

@@ -3,11 +3,12 @@ import type { MailIdentity } from './raw-mail.ts';
 /** Who takes the mail of a mailbox in. What is known of the provider is in the table below. */
 export type Receiver = {
   provider: ReceiverName | null;
-  /** The authserv-ids of the mailbox's own servers; a name stands for what is below it too. */
+  /** The authserv-ids of the mailbox's own servers, as they write them; the names of its hosts may be below. */
   servers: readonly string[];
 };
 
-export type ReceiverName = 'gmail' | 'microsoft' | 'yahoo' | 'icloud' | 'fastmail' | 'zoho';
+const RECEIVER_NAMES = ['gmail', 'microsoft', 'yahoo', 'icloud', 'fastmail', 'zoho'] as const;
+export type ReceiverName = (typeof RECEIVER_NAMES)[number];
 
 /** Nobody is trusted. */
 export const UNKNOWN_RECEIVER: Receiver = { provider: null, servers: [] };
@@ -15,6 +16,28 @@ export const UNKNOWN_RECEIVER: Receiver = { provider: null, servers: [] };
 /** The receiver of one mail: what has a Gmail id lies at Gmail, whatever else is known of the mailbox. */
 export function receiverOf(identity: MailIdentity, receiver: Receiver): Receiver {
   return identity.base === 'gmail' ? { ...receiver, provider: 'gmail' } : receiver;
+}
+
+/**
+ * The receiver of a mailbox that names these servers (authserv-ids). One of a known provider stands for the provider,
+ * whose rules tell its results from forged ones: it need not delete what comes with its name. Of several providers the
+ * first counts, and the servers of the others not at all.
+ */
+export function receiverOfServers(servers: readonly string[]): Receiver {
+  const named = servers.map((server) => ({ server, provider: providerOf(server) }));
+  return {
+    provider: named.find(({ provider }) => provider !== null)?.provider ?? null,
+    servers: named.flatMap(({ server, provider }) => (provider === null ? [server] : [])),
+  };
+}
+
+function providerOf(server: string): ReceiverName | null {
+  const name = server.toLowerCase();
+  return RECEIVER_NAMES.find((one) => isOfReceiver(name, RECEIVERS[one])) ?? null;
+}
+
+function isOfReceiver(name: string, { servers, hosts }: KnownReceiver): boolean {
+  return isBelowAny(name, servers) || isBelowAny(name, hosts);
 }
 
 type KnownReceiver = {
@@ -62,27 +85,37 @@ const RECEIVERS: Readonly<Record<ReceiverName, KnownReceiver>> = {
 /** What is known of the provider and the mailbox's own servers, together. */
 export type ReceiverFacts = {
   isKnown: boolean;
-  /** The authserv-id of a header of the receiver's, undefined if it is another's. */
-  serverOf: (server: string | null) => string | undefined;
+  isProviderKnown: boolean;
+  /** The authserv-id of a header of the provider's, undefined if it is another's. */
+  serverOfProvider: (server: string | null) => string | undefined;
+  /** Whether this is the authserv-id of a server that the mailbox names; what is below it is not. */
+  isNamedId: (server: string | null) => boolean;
   /** Whether a host of this name is the receiver's; null if no host is known. */
   isOwnHost: (name: string) => boolean | null;
+  isProviderHost: (name: string) => boolean;
   isOwnAddress: (address: string) => boolean;
-  isNamedServer: (name: string) => boolean;
+  /** Whether a host of this name is a named server, or below one. */
+  isNamedHost: (name: string) => boolean;
   nameInSpfBelow: string | null;
 };
 
 export function receiverFacts({ provider, servers }: Receiver): ReceiverFacts {
   const known = provider === null ? undefined : RECEIVERS[provider];
-  const isNamedServer = (name: string) => isBelowAny(name, servers);
+  const ids = new Set(servers.map((server) => server.toLowerCase()));
+  const isNamedHost = (name: string) => isBelowAny(name, servers);
+  const isProviderHost = (name: string) => isBelowAny(name, known?.hosts ?? []);
   return {
     isKnown: known !== undefined || servers.length > 0,
-    serverOf: (server) => {
+    isProviderKnown: known !== undefined,
+    serverOfProvider: (server) => {
       if (server === null) return known?.anonymousServer;
-      return isBelowAny(server, known?.servers ?? []) || isNamedServer(server) ? server : undefined;
+      return isBelowAny(server, known?.servers ?? []) ? server : undefined;
     },
-    isOwnHost: (name) => (known === undefined ? null : isBelowAny(name, known.hosts) || isNamedServer(name)),
+    isNamedId: (server) => server !== null && ids.has(server),
+    isOwnHost: (name) => (known === undefined ? null : isProviderHost(name) || isNamedHost(name)),
+    isProviderHost,
     isOwnAddress: (address) => known?.addresses?.test(address) ?? false,
-    isNamedServer,
+    isNamedHost,
     nameInSpfBelow: known?.nameInSpfBelow ?? null,
   };
 }

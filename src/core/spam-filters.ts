@@ -41,17 +41,21 @@ const FILTERS: readonly Filter[] = [
     },
   },
   // https://learn.microsoft.com/defender-office-365/message-headers-eop-mdo. The score is the SCL, -1 to 9; the BCL
-  // counts complaints about bulk mail, and from which level it is spam is up to the organisation.
+  // counts complaints about bulk mail.
   {
     name: 'microsoft',
     read: (first) => {
       const report = start(first('x-forefront-antispam-report')).toUpperCase();
       const score = numberIn(reportField(report, 'SCL')) ?? numberIn(first('x-ms-exchange-organization-scl'));
       if (report === '' && score === null && first('x-microsoft-antispam') === undefined) return null;
-      return {
-        verdict: microsoftVerdict(reportField(report, 'SFV'), reportField(report, 'CAT'), score),
+      const bulkLevel = numberIn(reportField(start(first('x-microsoft-antispam')).toUpperCase(), 'BCL'));
+      const verdict = microsoftVerdict(
+        reportField(report, 'SFV'),
+        reportField(report, 'CAT'),
         score,
-      };
+        bulkLevel,
+      );
+      return { verdict, score };
     },
   },
   // As Protection Server writes it: `rule=notspam policy=default score=0 ...`, the score 0 to 100; the rule begins with

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Header } from 'postal-mime';
 import type { ReceiverFacts } from './receiver.ts';
 
@@ -32,24 +33,31 @@ const LONGEST_HOP = 1_000;
  * with an address of its own) is passed. The first Received from outside is where the mail came in; there the block
  * ends. A `by` of somebody else's ends it at once: then not this receiver took the mail in, it was put into the
  * mailbox later. The name behind `from` is what the other side said in its greeting, the address is not: any address
- * of the internet makes it the outside. Where no Received is from outside, the block ends with the first header of
- * an author.
+ * of the internet makes it the outside, and so does what stands in an address's place and cannot be read. A Received
+ * that is not clear ends the block too. Where no Received is from outside, the block ends with the first header of
+ * an author, and is the receiver's only if one of its hosts is among them: else it is a copy that a program put there.
+ *
+ * A receiver writes its results in one place. Those below the next Received are of an earlier hop, and the addresses
+ * that are a provider's own are those of all its customers: one of them may have sent the mail with results on it.
  */
 export function findReceiverBlock(headers: readonly Header[], receiver: ReceiverFacts): ReceiverBlock {
   const above: Header[] = [];
-  for (let at = 0; at < MAX_HEADERS; at += 1) {
-    const header = headers[at];
-    if (header === undefined) break;
-    if (RESULT_HEADERS.has(header.key)) above.push(header);
-    else if (header.key === 'received') {
-      const hop = readHop(header.value);
-      if (hop.by !== null && !isInside(hop.by, receiver)) return { above, below: [] };
-      if (hop.from !== null && !isFromInside(hop.from, hop.by, receiver)) {
-        return { above, below: runOfResults(headers, at + 1, hop, receiver) };
-      }
-    } else if (isOfAuthor(header)) return { above, below: [] };
+  let isComplete = false;
+  let hasOwnHop = false;
+  for (const [at, header] of headers.slice(0, MAX_HEADERS).entries()) {
+    if (isOfAuthor(header)) break;
+    if (RESULT_HEADERS.has(header.key) && !isComplete) above.push(header);
+    if (header.key !== 'received') continue;
+    const hop = readHop(header.value);
+    if (hop.by !== null && !isInside(hop.by, receiver)) break;
+    if (hop.by !== null && receiver.isOwnHost(hop.by) !== false) hasOwnHop = true;
+    if (!hop.isClear) break;
+    if (hop.from !== null && !isFromInside(hop.from, hop.by, receiver)) {
+      return { above, below: isComplete ? [] : runOfResults(headers, at + 1, hop.by, receiver) };
+    }
+    isComplete = above.length > 0;
   }
-  return { above, below: [] };
+  return { above: hasOwnHop ? above : [], below: [] };
 }
 
 function isOfAuthor({ key }: Header): boolean {
@@ -60,53 +68,64 @@ function isOfAuthor({ key }: Header): boolean {
  * Two write their results below their own Received, where a sender's first header would stand if they wrote none:
  *
  * - Gmail always writes Received-SPF, then Authentication-Results. Whatever does not begin with both, the first in
- *   Gmail's name, is not Gmail's.
+ *   Gmail's name, is not Gmail's; nor is it below the Received of a host that has not one of Gmail's names.
  * - A filter of one's own server (a milter) sees the mail before Received is there. Whoever names the server says that
- *   it deletes headers that come with its name, as RFC 8601, 5 asks.
+ *   it deletes an Authentication-Results that comes with its name, as RFC 8601, 5 asks; no rule has it delete others.
  *
  * Only the first Authentication-Results can be the receiver's; whatever follows may be the sender's.
  */
 function runOfResults(
   headers: readonly Header[],
   start: number,
-  hop: Hop,
+  by: string | null,
   receiver: ReceiverFacts,
 ): Header[] {
   const run = headers.slice(start, start + 2);
   const [spf, results] = run[0]?.key === 'received-spf' ? run : [undefined, run[0]];
-  if (hop.by === null || results?.key !== 'authentication-results') return [];
-  const { nameInSpfBelow, isNamedServer } = receiver;
-  const isOfProvider = nameInSpfBelow !== null && spf?.value.includes(`(${nameInSpfBelow}:`) === true;
-  if (!isOfProvider && !isNamedServer(hop.by)) return [];
-  return spf === undefined ? [results] : [spf, results];
+  if (by === null || results?.key !== 'authentication-results') return [];
+  const { nameInSpfBelow, isNamedHost, isProviderHost } = receiver;
+  const isOfProvider =
+    nameInSpfBelow !== null && isProviderHost(by) && spf?.value.includes(`(${nameInSpfBelow}:`) === true;
+  if (isOfProvider) return [spf, results];
+  return isNamedHost(by) ? [results] : [];
 }
 
 const OPEN = 0x28;
 const SEMICOLON = 0x3b;
 
-/** What a Received says, lower-case; null for a clause that it does not have. */
-type Hop = { from: string | null; by: string | null };
+/**
+ * What a Received says, lower-case; null for a clause that it does not have. It is not clear where `by` is missing
+ * behind `from`, or stands there twice: one of the two may be of what the other side said, in its greeting or, where
+ * the host quotes it further back, as the sender's address.
+ */
+type Hop = { from: string | null; by: string | null; isClear: boolean };
 
 function readHop(value: string): Hop {
   const text = value.slice(0, LONGEST_HOP).toLowerCase();
-  const byAt = wordAt(text, 'by');
-  const end = byAt === -1 ? text.length : byAt;
-  const by = byAt === -1 ? '' : firstName(text.slice(byAt + 2).trimStart());
-  return { from: wordAt(text, 'from') === 0 ? text.slice(4, end).trim() : null, by: by === '' ? null : by };
+  const [byAt = -1, ...others] = wordsAt(text, 'by');
+  const last = others.at(-1) ?? byAt;
+  const by = last === -1 ? '' : firstName(text.slice(last + 2).trimStart());
+  const hasFrom = wordsAt(text, 'from')[0] === 0;
+  return {
+    from: hasFrom ? text.slice(4, last === -1 ? text.length : last).trim() : null,
+    by: by === '' ? null : by,
+    isClear: others.length === 0 && (by !== '' || !hasFrom),
+  };
 }
 
-/** Where the word stands with blanks around it, or at the beginning; -1 if nowhere. */
-function wordAt(text: string, word: string): number {
+/** Where the word stands with blanks around it, or at the beginning. */
+function wordsAt(text: string, word: string): number[] {
+  const found: number[] = [];
   let at = text.indexOf(word);
   while (at !== -1) {
     const end = at + word.length;
     const isAlone =
       (at === 0 || isBlank(text.charCodeAt(at - 1))) &&
       (end === text.length || isBlank(text.charCodeAt(end)));
-    if (isAlone) return at;
+    if (isAlone) found.push(at);
     at = text.indexOf(word, at + 1);
   }
-  return -1;
+  return found;
 }
 
 /** The name that begins the text, without what stands behind it. */
@@ -132,18 +151,29 @@ function isInside(name: string, receiver: ReceiverFacts): boolean {
 
 /** Where only a name stands, no connection was taken: it is a step of delivery (Dovecot's LMTP), or told by the host. */
 function isFromInside(from: string, by: string | null, receiver: ReceiverFacts): boolean {
-  const words = from.replaceAll('ipv6:', '').split(/[\s()[\]]+/);
+  if (bracketed(from).some((text) => !isAddress(text) && text !== 'unix socket')) return false;
+  const words = from.split(/[\s()[\],;<=>@]+/).map(plain);
   const addresses = words.filter(isAddress);
   if (addresses.length > 0)
     return addresses.every((address) => isPrivate(address) || receiver.isOwnAddress(address));
   const [name = ''] = words;
   return (
-    name === by || name === 'localhost' || receiver.isOwnHost(name) === true || receiver.isNamedServer(name)
+    name === by || name === 'localhost' || receiver.isOwnHost(name) === true || receiver.isNamedHost(name)
   );
 }
 
+/** What stands in brackets is an address (RFC 5321, 4.1.3), or what Cyrus writes: `[unix socket]`. */
+function bracketed(text: string): string[] {
+  return [...text.matchAll(/\[([^\]]*)/g)].map(([, inner = '']) => plain(inner.trim()));
+}
+
+/** An address without its mark, and an IPv4 address that is mapped to IPv6 (RFC 4291, 2.5.5.2) as IPv4. */
+function plain(word: string): string {
+  return word.replace(/^ipv6:/, '').replace(/^::ffff:(?=\d+\.)/, '');
+}
+
 function isAddress(word: string): boolean {
-  return /^\d{1,3}(?:\.\d{1,3}){3}$/.test(word) || /^[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}$/.test(word);
+  return isIP(word) !== 0 || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(word);
 }
 
 /** RFC 1918, RFC 4193, loopback and link-local addresses. */

@@ -4,7 +4,7 @@ import type { Id } from '../core/ids.ts';
 import type { Message, SourceKind } from '../core/message.ts';
 import { type Normalized, normalize, normalizeHeaders } from '../core/normalize.ts';
 import type { RawMail } from '../core/raw-mail.ts';
-import { type Receiver, UNKNOWN_RECEIVER } from '../core/receiver.ts';
+import { receiverOfServers } from '../core/receiver.ts';
 import { createMailRow, type MailRow } from '../store/mail-row.ts';
 
 /** Where a mail came in. */
@@ -34,7 +34,10 @@ const MAX_FULL_LENGTH = 100_000_000;
 
 /** The row of a mail, as the store takes it. Never throws for what a mail holds. */
 export async function prepareMail(task: PrepareTask): Promise<MailRow> {
-  return rowOf(task, await normalize(task.mail, task.takenAt, receiverOf(task.origin)));
+  return rowOf(
+    task,
+    await normalize(task.mail, task.takenAt, receiverOfServers(task.origin.authenticationServers)),
+  );
 }
 
 /**
@@ -42,12 +45,10 @@ export async function prepareMail(task: PrepareTask): Promise<MailRow> {
  * It has the dedupe key that the whole would have.
  */
 export async function prepareUnreadable(task: PrepareTask): Promise<MailRow> {
-  return rowOf(task, await normalizeHeaders(task.mail, task.takenAt, receiverOf(task.origin)));
-}
-
-/** A Gmail id tells Gmail by itself. */
-function receiverOf({ authenticationServers }: Origin): Receiver {
-  return { ...UNKNOWN_RECEIVER, servers: authenticationServers };
+  return rowOf(
+    task,
+    await normalizeHeaders(task.mail, task.takenAt, receiverOfServers(task.origin.authenticationServers)),
+  );
 }
 
 function rowOf({ mail, origin, messageId }: PrepareTask, normalized: Normalized): MailRow {

@@ -153,25 +153,36 @@ describe('trusts what the receiver wrote', () => {
       { server: 'mx3.messagingengine.com', arc: 'none' },
     ],
     [
+      'Fastmail, its hosts by names of the inside',
+      FASTMAIL.replaceAll('by mx3.messagingengine.com', 'by mailmx.phl.internal'),
+      by('fastmail'),
+      { server: 'mx3.messagingengine.com', arc: 'none' },
+    ],
+    [
       'Zoho, which names no domain',
       ZOHO,
       by('zoho'),
       { server: 'mx.zohomail.eu', dkim: [{ domain: '', result: 'pass' }] },
     ],
     ['an own server, of its filter', `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`, own, { server: 'mail.example.org' }],
-    ['an own server, on top', `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`, own, { server: 'mail.example.org' }],
     [
-      'an own server by its domain',
-      `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`,
-      by(null, ['Example.org']),
+      'an own server in upper case',
+      `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`,
+      by(null, ['Mail.Example.ORG']),
       { server: 'mail.example.org' },
     ],
-    [
-      'a header on top of a mail without any Received',
-      `${GMAIL_AUTH}${AUTHOR}`,
-      by('gmail'),
-      { server: 'mx.google.com' },
-    ],
+    ['an own server, on top', `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`, own, { server: 'mail.example.org' }],
+    ...[
+      'mail.example.org (mail.example.org [::ffff:192.168.1.5])',
+      'mail.example.org ([IPv6:fe80::1%eth0])',
+      'mail.example.org ([unix socket])',
+      'localhost (localhost [127.0.0.1]:10024)',
+    ].map((from): [string, string, Receiver, Partial<Authentication>] => [
+      `an own server that passed it on from ${from}`,
+      `Received: from ${from} by mail.example.org; now\n${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`,
+      own,
+      { server: 'mail.example.org' },
+    ]),
   ];
   for (const [what, block, receiver, expected] of table)
     test(what, () => assert.deepEqual(read(block, receiver), { ...PASSED, ...expected, trusted: true }));
@@ -179,6 +190,7 @@ describe('trusts what the receiver wrote', () => {
 
 describe('does not trust what a sender can write', () => {
   const gmailEntry = `${GMAIL_TOP}${GMAIL_ENTRY}`;
+  const own = by(null, ['mail.example.org']);
   const forgedHop = GMAIL_ENTRY.replaceAll('192.0.2.7', '203.0.113.9');
   const absent: [string, string, Receiver][] = [
     ["below the author's headers", `${gmailEntry}${GMAIL_SPF}${AUTHOR}${FORGED}`, by('gmail')],
@@ -223,7 +235,59 @@ describe('does not trust what a sender can write', () => {
       `${OWN_ENTRY}${AUTHOR}${OWN_FORGED}`,
       by(null, ['mail.example.org']),
     ],
+    [
+      'in the name of a host below that of an own server',
+      `${OWN_ENTRY}${OWN_AUTH.replace(': mail', ': q.mail')}${AUTHOR}`,
+      own,
+    ],
+    [
+      'in the name of a host of the domain that is named',
+      `${OWN_AUTH}${OWN_ENTRY}${AUTHOR}`,
+      by(null, ['Example.org']),
+    ],
+    ['as Received-SPF to an own server', `${OWN_ENTRY}Received-SPF: pass\n${FORGED}${AUTHOR}`, own],
+    [
+      'as Received-SPF in the name of an own server',
+      `${OWN_ENTRY}Received-SPF: pass receiver=mail.example.org\n${FORGED}${AUTHOR}`,
+      own,
+    ],
+    ...['172.17.0.1', '192.168.1.5'].map((address): [string, string, Receiver] => [
+      `as a seal and Received-SPF to an own server that takes it in from ${address}`,
+      `${OWN_ENTRY.replace('192.0.2.7', address)}ARC-${OWN_AUTH.replace(': ', ': i=1; ')}Received-SPF: pass\n${AUTHOR}`,
+      own,
+    ]),
     ['in the name of another server', `${OWN_ENTRY}${OWN_AUTH}${AUTHOR}`, by(null, ['mail.example.net'])],
+    // A copy of another mailbox's mail, or what a program put there: the provider took none of it in.
+    ['on top of a mail without any Received', `${GMAIL_AUTH}${AUTHOR}`, by('gmail')],
+    [
+      'on top of a mail that only other hosts passed on',
+      `${GMAIL_AUTH}Received: by mx3 with LMTP; now\n${AUTHOR}`,
+      by('gmail'),
+    ],
+    ['to an own server that put no Received on it', `${OWN_AUTH}${AUTHOR}`, own],
+    ...['mx3', 'mail.local', '192.168.1.5'].map((host): [string, string, Receiver] => [
+      `below the Received of ${host}, as Gmail does`,
+      `Received: by mx.google.com; now\nReceived: from evil.example ([203.0.113.9]) by ${host}; now\n${GMAIL_SPF}${FORGED}${AUTHOR}`,
+      by('gmail'),
+    ]),
+    // Below a Received that must be seen to be the entry, and above one that the sender wrote.
+    ...(
+      [
+        ['an IPv4 address mapped to IPv6', 'from localhost ([::ffff:203.0.113.7])'],
+        ['a mapped address with its mark', 'from localhost ([IPv6:::ffff:203.0.113.7])'],
+        ['a mapped address in hexadecimal', 'from localhost ([::ffff:cb00:7107])'],
+        ['a mapped address in parentheses', 'from localhost (::ffff:203.0.113.7)'],
+        ['what cannot be read in brackets', 'from localhost ([203.0.113.7.])'],
+        ['an address behind the name of a user', 'from localhost (HELO localhost) (root@203.0.113.7)'],
+        ['a greeting with " by "', 'from localhost by x (evil.example [203.0.113.7])'],
+        ['a greeting with " by " and no address', 'from localhost by x (evil.example)'],
+        ['a greeting longer than what is read', `from localhost ${'x'.repeat(1_000)} ([203.0.113.7])`],
+      ] as const
+    ).map(([what, from]): [string, string, Receiver] => [
+      `from ${what}`,
+      `Received: by mx.google.com; now\nReceived: ${from} by mx.google.com; now\n${FORGED}${forgedHop}${AUTHOR}`,
+      by('gmail'),
+    ]),
     ['to a receiver that is not known', `${GMAIL_AUTH}${GMAIL_ENTRY}${AUTHOR}`, by(null)],
     [
       'to another provider than it names',
@@ -246,11 +310,29 @@ describe('does not trust what a sender can write', () => {
   for (const [what, block] of present)
     test(`beside the true one: ${what}`, () => assert.deepEqual(read(block, by('gmail')), truth));
 
-  test('in the name of an own server, right below its own', () => {
-    const { dkim, arc, trusted } = read(
-      `${OWN_ENTRY}${OWN_AUTH}${OWN_FORGED}${AUTHOR}`,
-      by(null, ['mail.example.org']),
+  for (const forged of ['', '; receiver=mail.example.org'])
+    test(`as Received-SPF beside what an own server says${forged}`, () => {
+      const failed = 'Authentication-Results: mail.example.org; dkim=none; dmarc=fail\n';
+      const spf = `Received-SPF: pass${forged}\n`;
+      const expected = { ...NOTHING, dmarc: 'fail', server: 'mail.example.org', trusted: true };
+      assert.deepEqual(read(`${failed}${OWN_ENTRY}${spf}${AUTHOR}`, own), expected);
+      assert.deepEqual(read(`${OWN_ENTRY}${spf}${failed}${AUTHOR}`, own), expected);
+    });
+
+  test('of another customer of Exchange Online, below its own', () => {
+    const failed = 'Authentication-Results: dkim=none; dmarc=fail\n';
+    const forged = `Authentication-Results: spf=pass; arc=pass\nARC-${FORGED.replace(': mx.google', ': i=9; mx.microsoft')}Received-SPF: Pass\n`;
+    const expected = { ...NOTHING, dmarc: 'fail', server: 'mx.microsoft.com', trusted: true };
+    const mail = (hop: string) => `${failed}${hop}${forged}${MICROSOFT_ENTRY}${AUTHOR}`;
+    assert.deepEqual(read(mail(MICROSOFT_TOP), by('microsoft')), expected);
+    assert.deepEqual(
+      read(mail('Received: from a.outlook.com (10.1.1.1) by b.outlook.com\n'), by('microsoft')),
+      expected,
     );
+  });
+
+  test('in the name of an own server, right below its own', () => {
+    const { dkim, arc, trusted } = read(`${OWN_ENTRY}${OWN_AUTH}${OWN_FORGED}${AUTHOR}`, own);
     assert.deepEqual({ dkim, arc, trusted }, { dkim: PASSED.dkim, arc: null, trusted: true });
   });
 });

@@ -73,7 +73,29 @@ describe('a filter alone', () => {
     ['Microsoft, blocked by the user', ['X-Forefront-Antispam-Report: sfv:blk'], ['microsoft spam null']],
     ['Microsoft by the level alone', ['X-MS-Exchange-Organization-SCL: 6'], ['microsoft spam 6']],
     ['Microsoft by a low level alone', ['X-MS-Exchange-Organization-SCL: -1'], ['microsoft ham -1']],
-    ['Microsoft by the bulk level alone', ['X-Microsoft-Antispam: BCL:7;ARA:1'], ['microsoft unknown null']],
+    ['Microsoft by the bulk level alone', ['X-Microsoft-Antispam: BCL:7;ARA:1'], ['microsoft spam null']],
+    [
+      'Microsoft by a low bulk level alone',
+      ['X-Microsoft-Antispam: BCL:6;ARA:1'],
+      ['microsoft unknown null'],
+    ],
+    ['Microsoft by the bulk level in lower case', ['X-Microsoft-Antispam: bcl: 9'], ['microsoft spam null']],
+    ['Microsoft without a bulk level', ['X-Microsoft-Antispam: ARA:7|8'], ['microsoft unknown null']],
+    [
+      'Microsoft having passed bulk mail',
+      ['X-Forefront-Antispam-Report: SCL:1;SFV:NSPM;CAT:BULK;', 'X-Microsoft-Antispam: BCL:8;'],
+      ['microsoft ham 1'],
+    ],
+    [
+      'Microsoft, bulk mail by its category',
+      ['X-Forefront-Antispam-Report: SCL:6;CAT:BULK;', 'X-Microsoft-Antispam: BCL:8;'],
+      ['microsoft spam 6'],
+    ],
+    [
+      'Microsoft by a low level, whatever the bulk level',
+      ['X-Forefront-Antispam-Report: SCL:1;CAT:NONE', 'X-Microsoft-Antispam: BCL:8;'],
+      ['microsoft ham 1'],
+    ],
     [
       'Proofpoint',
       [
