@@ -15,7 +15,7 @@ export const mailboxSchema = z.object({
   authenticationServers: z
     .array(z.string())
     .describe(
-      'Servers (authserv-id) whose Authentication-Results count for its mail, beside those of the known providers',
+      'Servers (authserv-id, exactly) whose Authentication-Results count for its mail; one of a known provider makes its rules count',
     ),
   createdAt: time,
 });
