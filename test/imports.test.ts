@@ -24,7 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Packages that a place is held to; the others may use any. */
 const PACKAGES: Record<string, readonly string[]> = {
-  core: ['zod', 'postal-mime', 'ical.js', 'node:crypto'],
+  core: ['zod', 'postal-mime', 'ipaddr.js', 'ical.js', 'node:crypto'],
   'store/schema.ts': ['drizzle-orm', 'drizzle-orm/pg-core'],
 };
 

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
 import type { Header } from 'postal-mime';
 import type { ReceiverFacts } from './receiver.ts';
 
@@ -173,7 +173,7 @@ function plain(word: string): string {
 }
 
 function isAddress(word: string): boolean {
-  return isIP(word) !== 0 || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(word);
+  return ipaddr.IPv6.isValid(word) || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(word);
 }
 
 /** RFC 1918, RFC 4193, loopback and link-local addresses. */
