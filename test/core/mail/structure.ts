@@ -188,7 +188,7 @@ const trees: Fixture[] = [
       attachments: Array.from({ length: 1000 }, (_, index) => ({
         index,
         filename: String(index),
-        sizeBytes: 2,
+        sizeBytes: 1,
       })),
       parse: 'ok',
     },
@@ -236,9 +236,31 @@ const attachments: Fixture[] = [
     expect: { attachments: [{ sizeBytes: 5, sha256: sha256('café'), disposition: 'attachment' }] },
   },
   {
-    name: 'tells size and hash of a file of 8 bits, its line ends LF',
+    name: 'tells size and hash of a file of 7 bits, as it came',
     mail: withPart('Content-Type: text/csv\n\na,b\n1,2'),
-    expect: { attachments: [{ contentType: 'text/csv', sizeBytes: 8, sha256: sha256('a,b\n1,2\n') }] },
+    expect: { attachments: [{ contentType: 'text/csv', sizeBytes: 8, sha256: sha256('a,b\r\n1,2') }] },
+  },
+  {
+    name: 'tells size and hash of a file in quoted-printable, as it came',
+    mail: withPart('Content-Type: text/csv\nContent-Transfer-Encoding: quoted-printable\n\na,=\nb\n1=3D2\n'),
+    expect: { attachments: [{ sizeBytes: 10, sha256: sha256('a,b\r\n1=2\r\n') }] },
+  },
+  {
+    name: 'keeps the line ends of a binary file, CR alone among them',
+    mail: Buffer.from(
+      'Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: image/png\r\n\r\n\na\r\nb\r\r\n\nc\r\r\n--b--\r\n',
+    ),
+    expect: { attachments: [{ sizeBytes: 11, sha256: sha256('\na\r\nb\r\r\n\nc\r') }] },
+  },
+  {
+    name: 'keeps lines of a file that begin as a boundary does',
+    mail: withPart('Content-Type: text/csv\n\n--\n--bc\nx\n-- '),
+    expect: { attachments: [{ sha256: sha256('--\r\n--bc\r\nx\r\n-- ') }] },
+  },
+  {
+    name: 'keeps the last line end of a file that no boundary ends',
+    mail: 'Content-Type: text/csv\n\na\n',
+    expect: { attachments: [{ sizeBytes: 3, sha256: sha256('a\r\n') }] },
   },
   {
     name: 'knows a file of nothing',
@@ -269,7 +291,10 @@ const attachments: Fixture[] = [
       from: null,
       text: null,
       attachments: [
-        { contentType: 'message/rfc822', sha256: sha256('Subject: inner\nFrom: a@example.com\n\nText\n') },
+        {
+          contentType: 'message/rfc822',
+          sha256: sha256('Subject: inner\r\nFrom: a@example.com\r\n\r\nText'),
+        },
       ],
     },
   },
