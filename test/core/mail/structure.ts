@@ -5,6 +5,9 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const mixed = (body: string, type = 'multipart/mixed; boundary=b') =>
   `MIME-Version: 1.0\nContent-Type: ${type}\n\n${body}`;
 
+/** A multipart/mixed of a text `a` and this part. */
+const beside = (part: string) => mixed(`--b\n\na\n--b\n${part}\n--b--`);
+
 /** Multiparts one in the other; the innermost is a text. */
 function nested(depth: number): string {
   const open = Array.from(
@@ -127,6 +130,55 @@ const boundaries: Fixture[] = [
   {
     name: 'reads parts that end in CR alone',
     mail: Buffer.from('Content-Type: multipart/mixed; boundary=b\r\r--b\r\ra\r--b--\r'),
+    expect: { text: 'a\n', parse: 'ok' },
+  },
+];
+
+/** Parts that are not as they should be, beside one that is. */
+const strays: Fixture[] = [
+  {
+    name: 'reads a part without a blank line',
+    mail: beside('hello this text has no blank line\nsecond'),
+    expect: { text: 'a\n\nhello this text has no blank line\nsecond\n', parse: 'partial' },
+  },
+  {
+    name: 'reads a part whose first paragraph stands where headers do, in its charset',
+    mail: Buffer.from(beside('grüße\n\n  second\n\nthird'), 'latin1'),
+    expect: { text: 'a\n\ngrüße\n\n  second\n\nthird\n', parse: 'partial' },
+  },
+  {
+    name: 'reads a text that follows its header at once',
+    mail: beside('Content-Type: text/plain\nhello lost text'),
+    expect: { text: 'a\n\nhello lost text\n', parse: 'partial' },
+  },
+  {
+    name: 'reads a text that begins with a line of dashes',
+    mail: beside('--------\nhello'),
+    expect: { text: 'a\n\n--------\nhello\n', parse: 'partial' },
+  },
+  {
+    name: 'reads the headers behind a line that is none',
+    mail: beside('Content-Type: image/png;\nname=x.png\nContent-Transfer-Encoding: base64\n\nY2Fm'),
+    expect: { text: 'a\n', attachments: [{ contentType: 'image/png', sizeBytes: 3 }], parse: 'partial' },
+  },
+  {
+    name: 'tells that a line was taken for a header',
+    mail: beside('Note: lost'),
+    expect: { text: 'a\n\n', parse: 'partial' },
+  },
+  {
+    name: 'tells of a nested multipart without a boundary',
+    mail: beside('Content-Type: multipart/alternative\n\n--c\n\nlost\n--c--'),
+    expect: { text: 'a\n', parse: 'partial' },
+  },
+  {
+    name: 'tells of a nested multipart of another boundary',
+    mail: beside('Content-Type: multipart/alternative; boundary=d\n\n--c\n\nlost\n--c--'),
+    expect: { text: 'a\n', parse: 'partial' },
+  },
+  {
+    name: 'misses nothing of a nested multipart of nothing',
+    mail: beside('Content-Type: multipart/alternative; boundary=d\n\n \n'),
     expect: { text: 'a\n', parse: 'ok' },
   },
 ];
@@ -463,4 +515,10 @@ const odds: Fixture[] = [
   },
 ];
 
-export const structureFixtures: readonly Fixture[] = [...boundaries, ...trees, ...attachments, ...odds];
+export const structureFixtures: readonly Fixture[] = [
+  ...boundaries,
+  ...strays,
+  ...trees,
+  ...attachments,
+  ...odds,
+];
