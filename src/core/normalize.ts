@@ -49,7 +49,7 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  * attachments as they came, and uuencode stays in the text.
  *
  * `text` and `html` are what the mail has, null for none; neither is made from the other, unless a mail sets parts of
- * both kinds one below the other: then both have all of them.
+ * both kinds one below the other: then both have all of them, up to 1 MiB of the other kind.
  *
  * @param receivedAt when Mailgress took the mail; published where the provider does not know better.
  * @param receiver who took the mail in, so that its results can be told from forged ones. A Gmail id says it is Gmail.
