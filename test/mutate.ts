@@ -22,6 +22,8 @@ type Failure = { index: number; file: string; message: string };
 /** A job that says nothing for so long hangs. */
 const SILENCE_MS = 60_000;
 const REPORT_EVERY_MS = 500;
+/** Most memory of a job, Node's own 100 MB included: the heap is let grow before it is swept. */
+const MOST_RSS_BYTES = 512 * 1024 * 1024;
 
 const { values } = parseArgs({
   options: {
@@ -97,12 +99,16 @@ async function runAll(): Promise<void> {
       `slowest ${slowest.slowestMs.toFixed(0)} ms of CPU (index ${slowest.slowest}), ` +
       `at most ${(Math.max(...told.map((one) => one.maxRssBytes)) / 1e6).toFixed(0)} MB a job`,
   );
+  const greedy = reports.flatMap(({ maxRssBytes }, job) => (maxRssBytes > MOST_RSS_BYTES ? [job] : []));
+  for (const job of greedy)
+    console.log(`FAILED: job ${job} of ${jobs} took more than ${MOST_RSS_BYTES / 2 ** 20} MiB`);
   const failures = told.flatMap(({ failure }) => failure ?? []);
   for (const { index, file, message } of failures) {
     console.log(`FAILED: ${message}\n  in ${file}; again: npm run mutate -- --seed ${seed} --only ${index}`);
   }
   for (const ending of endings) if (ending !== undefined) console.log(`FAILED: ${ending}`);
-  process.exitCode = failures.length > 0 || endings.some((ending) => ending !== undefined) ? 1 : 0;
+  process.exitCode =
+    failures.length + greedy.length > 0 || endings.some((ending) => ending !== undefined) ? 1 : 0;
 }
 
 type Followed = { ended: Promise<string | undefined>; stop(): void };

@@ -1,3 +1,4 @@
+import { CHARSET_LABELS } from './charset-labels.ts';
 import { decodeShifted } from './shifted-charsets.ts';
 
 /** Names of UTF-8; what has no charset is read as UTF-8 as well. */
@@ -66,12 +67,7 @@ export function findUtf8(bytes: Uint8Array): string | undefined {
 
 /** Whether the Encoding Standard knows this name of a charset, and Node can read it. */
 export function isKnown(charset: string): boolean {
-  try {
-    new TextDecoder(charset);
-    return true;
-  } catch {
-    return false;
-  }
+  return CHARSET_LABELS.has(charset.trim().toLowerCase());
 }
 
 function readBrokenUtf8(bytes: Uint8Array, text: string): string {

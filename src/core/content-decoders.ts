@@ -1,3 +1,9 @@
+/**
+ * The line that a decoder is handed, as the mail has it: with its end, which the last line of the mail may lack, and
+ * whether it is that last one.
+ */
+export type SourceLine = { bytes: Uint8Array; isLast: boolean };
+
 /** What the lines of a part are handed to, without their ends. It is finalized once. */
 export type ContentDecoder = {
   update(line: Uint8Array): void;
@@ -5,6 +11,7 @@ export type ContentDecoder = {
   finalize(): Promise<ArrayBuffer>;
 };
 
+const CR = 0x0d;
 const LF = 0x0a;
 const EQUALS = 0x3d;
 const FIRST_BYTES = 1024;
@@ -12,15 +19,20 @@ const FIRST_BYTES = 1024;
 /**
  * The decoder of a Content-Transfer-Encoding, which is looked for anywhere in the value: mail says `"base64"` and
  * `x-base64` too. What is neither base64 nor quoted-printable is taken as it is.
+ *
+ * Lines of text are each ended by LF, the last too. With a `source`, content is to the byte what was sent: lines end
+ * as there, and the end of the last one belongs to the boundary behind it (RFC 2046, 5.1.1), unless the mail ends.
+ *
+ * @param source the line that is handed over.
  */
-export function createContentDecoder(transferEncoding: string): ContentDecoder {
+export function createContentDecoder(transferEncoding: string, source?: () => SourceLine): ContentDecoder {
   if (/base64/i.test(transferEncoding)) return createBase64Decoder();
-  if (/quoted-printable/i.test(transferEncoding)) return createQuotedPrintableDecoder();
-  return createPlainDecoder();
+  if (/quoted-printable/i.test(transferEncoding)) return createQuotedPrintableDecoder(source);
+  return source === undefined ? createTextDecoder() : createExactDecoder(source);
 }
 
 /** Lines as they are, each ended by LF. */
-function createPlainDecoder(): ContentDecoder {
+function createTextDecoder(): ContentDecoder {
   const sink = createSink();
   return {
     update(line) {
@@ -33,16 +45,41 @@ function createPlainDecoder(): ContentDecoder {
   };
 }
 
+/** Lines as they are in the mail, but for the line end that the boundary behind them begins with. */
+function createExactDecoder(source: () => SourceLine): ContentDecoder {
+  const sink = createSink();
+  let endLength = 0;
+  return {
+    update() {
+      const { bytes, isLast } = source();
+      reserve(sink, bytes.length).set(bytes, sink.length);
+      sink.length += bytes.length;
+      endLength = isLast ? 0 : lineEndLength(bytes);
+    },
+    finalize: async () => {
+      sink.length -= endLength;
+      return contentOf(sink);
+    },
+  };
+}
+
+/** Of CR CR LF, which a program made of CR LF or of data that end in CR, the first CR is none of it. */
+function lineEndLength(line: Uint8Array): number {
+  if (line.at(-1) !== LF) return 0;
+  return line.at(-2) === CR ? 2 : 1;
+}
+
 /**
  * RFC 2045, 6.7. What is no escape stays as it is. Blanks behind the `=` of a soft line break were added on the way
  * (rule 3) and would else leave the `=` and break the line; other blanks at the end of a line stay, since programs
  * that should have encoded them did not.
  */
-function createQuotedPrintableDecoder(): ContentDecoder {
+function createQuotedPrintableDecoder(source?: () => SourceLine): ContentDecoder {
   const sink = createSink();
+  let droppedLength = 0;
   return {
     update(line) {
-      const bytes = reserve(sink, line.length + 1);
+      const bytes = reserve(sink, line.length + 2);
       let { length } = sink;
       const softBreak = findSoftBreak(line);
       const end = softBreak === -1 ? line.length : softBreak;
@@ -56,10 +93,20 @@ function createQuotedPrintableDecoder(): ContentDecoder {
         bytes[length++] = escaped === -1 ? byte : escaped;
         if (escaped !== -1) at += 2;
       }
-      if (softBreak === -1) bytes[length++] = LF;
+      droppedLength = 0;
+      if (softBreak === -1) {
+        const from = source?.();
+        const endLength = from === undefined ? 1 : lineEndLength(from.bytes);
+        if (endLength === 2) bytes[length++] = CR;
+        if (endLength > 0) bytes[length++] = LF;
+        droppedLength = from === undefined || from.isLast ? 0 : endLength;
+      }
       sink.length = length;
     },
-    finalize: async () => contentOf(sink),
+    finalize: async () => {
+      sink.length -= droppedLength;
+      return contentOf(sink);
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Email } from 'postal-mime';
 import { MailgressError } from './errors.ts';
 import { hasLinesEndedByCr } from './header-block.ts';
-import { createParser } from './mended-parser.ts';
+import { type ParsedMail, parseMended } from './mended-parser.ts';
 
 /**
  * Most bytes of headers, those of all parts together. Gmail takes 500 kB. The parser's time for hostile ones
@@ -28,7 +28,7 @@ const MAX_LINES = 2_000_000;
  *
  * @throws what the parser throws, or MailgressError `bad_request`: nested deeper than 256 parts, or above a limit.
  */
-export async function parseMime(bytes: Uint8Array): Promise<Email> {
+export async function parseMime(bytes: Uint8Array): Promise<ParsedMail> {
   if (hasMoreLinesThan(bytes, MAX_LINES)) {
     throw new MailgressError(
       'bad_request',
@@ -36,19 +36,12 @@ export async function parseMime(bytes: Uint8Array): Promise<Email> {
     );
   }
   const mail = withLineFeeds(withoutMboxLine(bytes));
-  const parser = createParser(mail, { forceRfc822Attachments: true, maxHeadersSize: MAX_HEADERS_BYTES });
-  return parser.parse(inputOf(mail));
+  return parseMended(mail, { forceRfc822Attachments: true, maxHeadersSize: MAX_HEADERS_BYTES });
 }
 
 /** The value of the first header of this (lower-case) name, unfolded; empty if there is none. */
 export function headerValue(email: Email, key: string): string {
   return email.headers.find((header) => header.key === key)?.value ?? '';
-}
-
-/** A view is copied by the parser, an ArrayBuffer is read as it is: that spares a mail of 25 MB a copy. */
-function inputOf(bytes: Uint8Array): ArrayBuffer | Uint8Array {
-  const { buffer } = bytes;
-  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength ? buffer : bytes;
 }
 
 /** An mbox file has a line before each mail, `From ada@example.com Mon Jan  1 10:00:00 2024`: no header, and not of it. */

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
-import type { Email } from 'postal-mime';
 import { attachmentsOf } from './attachment-content.ts';
 import { readAuthentication } from './authentication.ts';
 import { categoryOf } from './category/category.ts';
 import { findBodyStart, leadingHeaders } from './header-block.ts';
 import { isoTime } from './mail-date.ts';
 import { readHeaders } from './mail-headers.ts';
+import type { ParsedMail } from './mended-parser.ts';
 import { type Attachment, EVENT_TEXT_LIMIT_BYTES, type MailContent } from './message.ts';
 import { parseMime } from './mime.ts';
 import { placementOf } from './placement.ts';
@@ -24,7 +24,7 @@ type Body = { text: string | null; html: string | null; attachments: Attachment[
 /** Most headers read of a mail that cannot be parsed as a whole: more than real ones have, and soon read. */
 const RESCUED_HEADERS_BYTES = 256 * 1024;
 
-const NO_HEADERS: Email = { headers: [], headerLines: [], attachments: [] };
+const NO_HEADERS: ParsedMail = { headers: [], headerLines: [], attachments: [], isWhole: true };
 const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: true };
 
 /**
@@ -39,7 +39,9 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  *   - a Message-ID header says something, but no id;
  *   - an address header says something, but names neither an address nor a group;
  *   - a line among the headers is no header;
- *   - the body holds something, but no part came of it (a multipart without its boundary).
+ *   - the body holds something, but no part came of it (a multipart without its boundary);
+ *   - a multipart inside holds something, but no part; or a line among the headers of a part is none: then it is read
+ *     as the first one of its body, unless headers of its content follow.
  * - `ok`: the rest. Bytes that are wrong in their charset count as read, in the one that they probably are in (see
  *   `charset.ts`); where that cannot be told, U+FFFD stands for them.
  *
@@ -47,7 +49,7 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  * attachments as they came, and uuencode stays in the text.
  *
  * `text` and `html` are what the mail has, null for none; neither is made from the other, unless a mail sets parts of
- * both kinds one below the other: then both have all of them.
+ * both kinds one below the other: then both have all of them, up to 1 MiB of the other kind.
  *
  * @param receivedAt when Mailgress took the mail; published where the provider does not know better.
  * @param receiver who took the mail in, so that its results can be told from forged ones. A Gmail id says it is Gmail.
@@ -69,7 +71,7 @@ export async function normalizeHeaders(
   return contentOf(mail, { email: await parseLeadingHeaders(mail), isParsed: false }, receivedAt, receiver);
 }
 
-type Parsed = { email: Email; isParsed: boolean };
+type Parsed = { email: ParsedMail; isParsed: boolean };
 
 async function contentOf(
   mail: RawMail,
@@ -131,18 +133,23 @@ async function parse(mail: RawMail): Promise<Parsed> {
   }
 }
 
-function parseLeadingHeaders(mail: RawMail): Promise<Email> {
+function parseLeadingHeaders(mail: RawMail): Promise<ParsedMail> {
   return parseMime(leadingHeaders(mail.bytes, RESCUED_HEADERS_BYTES)).catch(() => NO_HEADERS);
 }
 
-function readBody(email: Email, bytes: Uint8Array): Body {
+function readBody(email: ParsedMail, bytes: Uint8Array): Body {
   // Made storable before they are cut: a replacement can take more bytes than what it replaces.
   const text = email.text === undefined ? null : toStorable(email.text);
   const html = email.html === undefined ? null : toStorable(email.html);
   const attachments = attachmentsOf(email);
   const isUnchanged = text === (email.text ?? null) && html === (email.html ?? null);
   const isFound = text !== null || html !== null || attachments.length > 0;
-  return { text, html, attachments, isReadable: isUnchanged && (isFound || isBodyBlank(bytes)) };
+  return {
+    text,
+    html,
+    attachments,
+    isReadable: isUnchanged && email.isWhole && (isFound || isBodyBlank(bytes)),
+  };
 }
 
 function isBodyBlank(bytes: Uint8Array): boolean {

@@ -85,7 +85,7 @@ describe('findAttachmentContent', () => {
 
   test('gives an attached mail as a mail', async () => {
     const found = await findAttachmentContent(bytesOf(mail), 2);
-    assert.match(Buffer.from(found?.content ?? []).toString(), /^Subject: inner\n\nInner text\n/);
+    assert.match(Buffer.from(found?.content ?? []).toString(), /^Subject: inner\r\n\r\nInner text/);
   });
 
   for (const index of [-1, 5, 0.5, Number.NaN])

@@ -4,8 +4,9 @@ import { type MailContent, mailContentSchema } from '../../src/core/message.ts';
 import { normalize } from '../../src/core/normalize.ts';
 import { rawMail } from '../support/raw-mail.ts';
 
-/** Longest CPU time that one mail of up to 256 kB may take. */
+/** Longest CPU time that one mail of up to 256 kB may take, and how much more one of twice that, and so on. */
 export const LIMIT_MS = 1_000;
+const LIMITED_BYTES = 256 * 1024;
 
 /**
  * Asserts what holds for any bytes: they become a message, soon, that is valid and can be stored, and the same one
@@ -17,7 +18,8 @@ export async function checkMail(bytes: Uint8Array): Promise<number> {
   const first = await normalize(mail, new Date(0));
   const { user, system } = process.threadCpuUsage(before);
   const cpuMs = (user + system) / 1000;
-  assert.ok(cpuMs < LIMIT_MS, `took ${cpuMs} ms`);
+  const limitMs = LIMIT_MS * Math.max(1, bytes.length / LIMITED_BYTES);
+  assert.ok(cpuMs < limitMs, `took ${cpuMs} ms`);
 
   const stored = JSON.stringify(first);
   assert.ok(!/\\u0000|\\ud[89a-f]/.test(stored) && stored.isWellFormed(), 'a string cannot be stored');

@@ -37,6 +37,16 @@ describe('createContentDecoder', () => {
     test(claim, async () => assert.equal(await decode(transferEncoding, lines), expected));
 });
 
+test('keeps the end of a line as it came, but for the last', async () => {
+  for (const transferEncoding of ['7bit', 'quoted-printable']) {
+    let line = '';
+    const source = () => ({ bytes: Buffer.from(line), isLast: false });
+    const decoder = createContentDecoder(transferEncoding, source);
+    for (line of ['a\r\n', 'b\n', '\r\n']) decoder.update(Buffer.from(line.trimEnd()));
+    assert.equal(Buffer.from(await decoder.finalize()).toString(), 'a\r\nb\n', transferEncoding);
+  }
+});
+
 /** Whatever is in a body; no `=` before blanks at the end of a line, where the parser is wrong. */
 const body = fc
   .array(
@@ -48,7 +58,7 @@ const body = fc
         '\r',
         '=3D',
         '=\r\n',
-        '--frontier\r\n',
+        '--frontier\r\n\r\n',
         '-',
         '\0',
         'é',
@@ -62,16 +72,18 @@ const body = fc
   )
   .map((pieces) => pieces.join('').replace(/=+(?=[ \t]+\r*(?:\n|$))/g, ''));
 
-test('content is what the parser by itself makes of it', async () => {
+test('a text is what the parser by itself makes of it, and a file in base64', async () => {
   const encoding = fc.constantFrom('7bit', 'quoted-printable', 'base64', '');
   const property = fc.asyncProperty(fc.array(fc.tuple(encoding, body), { maxLength: 4 }), async (parts) => {
-    const texts = parts.map(
-      ([name, text], index) =>
-        `Content-Type: ${index % 2 === 0 ? 'text/plain; charset=iso-8859-1' : 'image/png'}\nContent-Transfer-Encoding: ${name}\n\n${text}`,
-    );
+    const texts = parts.map(([name, text], index) => {
+      const type = index % 2 === 1 && name === 'base64' ? 'image/png' : 'text/plain; charset=iso-8859-1';
+      return `Content-Type: ${type}\nContent-Transfer-Encoding: ${name}\n\n${text}`;
+    });
     const mail = Buffer.from(multipart('mixed', texts));
     const expected = await PostalMime.parse(mail, { forceRfc822Attachments: true });
-    assert.deepEqual(await parseMime(mail), expected);
+    const { isWhole, ...email } = await parseMime(mail);
+    assert.deepEqual(email, expected);
+    assert.ok(isWhole);
   });
   await fc.assert(property, { numRuns: 500, interruptAfterTimeLimit: 20_000 });
 });

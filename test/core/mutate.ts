@@ -4,6 +4,9 @@ export type Random = { below(limit: number): number; pick<T>(items: readonly T[]
 type Mutation = (mail: Buffer, random: Random) => Buffer;
 
 const LARGEST_BYTES = 256 * 1024;
+/** One in so many may grow further. */
+const HUGE_ONE_IN = 500;
+const HUGE_BYTES = 2 * 1024 * 1024;
 const LARGE_BYTES = 16 * 1024;
 
 /** What matters to a parser, to be put anywhere. */
@@ -87,9 +90,12 @@ export function mutantOf(mails: readonly Uint8Array[], seed: number, index: numb
   const random = createRandom(seed + Math.imul(index + 1, 0x9e3779b1));
   let mail: Buffer = Buffer.from(pickSmall(mails, random));
   if (random.below(10) === 0) mail = splice(mail, Buffer.from(pickSmall(mails, random)), random);
+  const isHuge = random.below(HUGE_ONE_IN) === 0;
+  const largest = isHuge ? HUGE_BYTES : LARGEST_BYTES;
   for (let rounds = 1 + random.below(4); rounds > 0; rounds -= 1) {
-    mail = random.pick(MUTATIONS)(mail, random).subarray(0, LARGEST_BYTES);
+    mail = random.pick(MUTATIONS)(mail, random).subarray(0, largest);
   }
+  if (isHuge) mail = swell(mail, random).subarray(0, HUGE_BYTES);
   return Uint8Array.from(mail);
 }
 
@@ -180,6 +186,15 @@ function repeatBlock(mail: Buffer, random: Random): Buffer {
     random,
     Buffer.concat(Array(1 + random.below(random.pick([4, 40, 400]))).fill(block)),
   );
+}
+
+/** A block of it, so often that the mail is huge. */
+function swell(mail: Buffer, random: Random): Buffer {
+  const from = random.below(mail.length + 1);
+  const block = mail.subarray(from, from + 1 + random.below(random.pick([8, 64, 1024])));
+  if (block.length === 0) return mail;
+  const size = random.below(HUGE_BYTES);
+  return Buffer.concat([mail.subarray(0, from), Buffer.alloc(size, block), mail.subarray(from)]);
 }
 
 function changeLineEnds(mail: Buffer, random: Random): Buffer {

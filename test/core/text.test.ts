@@ -15,6 +15,7 @@ describe('toStorable', () => {
     ['replaces U+0000', 'a\0b\0', 'a\ufffdb\ufffd'],
     ['replaces a lone high surrogate', 'a\ud83d', 'a\ufffd'],
     ['replaces a lone low surrogate', '\ude00b', '\ufffdb'],
+    ['replaces U+0000 in a long text', 'é\0\ud83d😀'.repeat(100_000), 'é\ufffd\ufffd😀'.repeat(100_000)],
     ['replaces both', '\0\ud83d😀', '\ufffd\ufffd😀'],
   ];
   for (const [claim, text, expected] of table) test(claim, () => assert.equal(toStorable(text), expected));

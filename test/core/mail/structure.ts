@@ -5,6 +5,9 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const mixed = (body: string, type = 'multipart/mixed; boundary=b') =>
   `MIME-Version: 1.0\nContent-Type: ${type}\n\n${body}`;
 
+/** A multipart/mixed of a text `a` and this part. */
+const beside = (part: string) => mixed(`--b\n\na\n--b\n${part}\n--b--`);
+
 /** Multiparts one in the other; the innermost is a text. */
 function nested(depth: number): string {
   const open = Array.from(
@@ -131,6 +134,55 @@ const boundaries: Fixture[] = [
   },
 ];
 
+/** Parts that are not as they should be, beside one that is. */
+const strays: Fixture[] = [
+  {
+    name: 'reads a part without a blank line',
+    mail: beside('hello this text has no blank line\nsecond'),
+    expect: { text: 'a\n\nhello this text has no blank line\nsecond\n', parse: 'partial' },
+  },
+  {
+    name: 'reads a part whose first paragraph stands where headers do, in its charset',
+    mail: Buffer.from(beside('grüße\n\n  second\n\nthird'), 'latin1'),
+    expect: { text: 'a\n\ngrüße\n\n  second\n\nthird\n', parse: 'partial' },
+  },
+  {
+    name: 'reads a text that follows its header at once',
+    mail: beside('Content-Type: text/plain\nhello lost text'),
+    expect: { text: 'a\n\nhello lost text\n', parse: 'partial' },
+  },
+  {
+    name: 'reads a text that begins with a line of dashes',
+    mail: beside('--------\nhello'),
+    expect: { text: 'a\n\n--------\nhello\n', parse: 'partial' },
+  },
+  {
+    name: 'reads the headers behind a line that is none',
+    mail: beside('Content-Type: image/png;\nname=x.png\nContent-Transfer-Encoding: base64\n\nY2Fm'),
+    expect: { text: 'a\n', attachments: [{ contentType: 'image/png', sizeBytes: 3 }], parse: 'partial' },
+  },
+  {
+    name: 'tells that a line was taken for a header',
+    mail: beside('Note: lost'),
+    expect: { text: 'a\n\n', parse: 'partial' },
+  },
+  {
+    name: 'tells of a nested multipart without a boundary',
+    mail: beside('Content-Type: multipart/alternative\n\n--c\n\nlost\n--c--'),
+    expect: { text: 'a\n', parse: 'partial' },
+  },
+  {
+    name: 'tells of a nested multipart of another boundary',
+    mail: beside('Content-Type: multipart/alternative; boundary=d\n\n--c\n\nlost\n--c--'),
+    expect: { text: 'a\n', parse: 'partial' },
+  },
+  {
+    name: 'misses nothing of a nested multipart of nothing',
+    mail: beside('Content-Type: multipart/alternative; boundary=d\n\n \n'),
+    expect: { text: 'a\n', parse: 'ok' },
+  },
+];
+
 const trees: Fixture[] = [
   {
     name: 'reads alternatives',
@@ -188,7 +240,7 @@ const trees: Fixture[] = [
       attachments: Array.from({ length: 1000 }, (_, index) => ({
         index,
         filename: String(index),
-        sizeBytes: 2,
+        sizeBytes: 1,
       })),
       parse: 'ok',
     },
@@ -236,9 +288,31 @@ const attachments: Fixture[] = [
     expect: { attachments: [{ sizeBytes: 5, sha256: sha256('café'), disposition: 'attachment' }] },
   },
   {
-    name: 'tells size and hash of a file of 8 bits, its line ends LF',
+    name: 'tells size and hash of a file of 7 bits, as it came',
     mail: withPart('Content-Type: text/csv\n\na,b\n1,2'),
-    expect: { attachments: [{ contentType: 'text/csv', sizeBytes: 8, sha256: sha256('a,b\n1,2\n') }] },
+    expect: { attachments: [{ contentType: 'text/csv', sizeBytes: 8, sha256: sha256('a,b\r\n1,2') }] },
+  },
+  {
+    name: 'tells size and hash of a file in quoted-printable, as it came',
+    mail: withPart('Content-Type: text/csv\nContent-Transfer-Encoding: quoted-printable\n\na,=\nb\n1=3D2\n'),
+    expect: { attachments: [{ sizeBytes: 10, sha256: sha256('a,b\r\n1=2\r\n') }] },
+  },
+  {
+    name: 'keeps the line ends of a binary file, CR alone among them',
+    mail: Buffer.from(
+      'Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: image/png\r\n\r\n\na\r\nb\r\r\n\nc\r\r\n--b--\r\n',
+    ),
+    expect: { attachments: [{ sizeBytes: 11, sha256: sha256('\na\r\nb\r\r\n\nc\r') }] },
+  },
+  {
+    name: 'keeps lines of a file that begin as a boundary does',
+    mail: withPart('Content-Type: text/csv\n\n--\n--bc\nx\n-- '),
+    expect: { attachments: [{ sha256: sha256('--\r\n--bc\r\nx\r\n-- ') }] },
+  },
+  {
+    name: 'keeps the last line end of a file that no boundary ends',
+    mail: 'Content-Type: text/csv\n\na\n',
+    expect: { attachments: [{ sizeBytes: 3, sha256: sha256('a\r\n') }] },
   },
   {
     name: 'knows a file of nothing',
@@ -269,7 +343,10 @@ const attachments: Fixture[] = [
       from: null,
       text: null,
       attachments: [
-        { contentType: 'message/rfc822', sha256: sha256('Subject: inner\nFrom: a@example.com\n\nText\n') },
+        {
+          contentType: 'message/rfc822',
+          sha256: sha256('Subject: inner\r\nFrom: a@example.com\r\n\r\nText'),
+        },
       ],
     },
   },
@@ -438,4 +515,10 @@ const odds: Fixture[] = [
   },
 ];
 
-export const structureFixtures: readonly Fixture[] = [...boundaries, ...trees, ...attachments, ...odds];
+export const structureFixtures: readonly Fixture[] = [
+  ...boundaries,
+  ...strays,
+  ...trees,
+  ...attachments,
+  ...odds,
+];
