@@ -185,7 +185,7 @@ function poll() {
     const startedAt = Date.now();
     if (state.cursor === '' || state.waitUntil > startedAt) return;
     noteDeath_(state, startedAt);
-    const news = work_(state, { startedAt, mails: 0, isOpen: false, held: null });
+    const news = work_(state, { startedAt, budgetMs: budgetOf_(state), mails: 0, isOpen: false, held: null });
     state.lastRunAt = Date.now();
     // Google counts the start as well, of which a run sees nothing.
     addRuntime_(state, state.lastRunAt, state.lastRunAt - startedAt + 500);
@@ -237,8 +237,8 @@ function sendHistory_(state: State, run: Run) {
     if (page === null) return;
     pageToken = page.nextPageToken;
     waiting = waiting.concat(page.entries);
-    if (waiting.length === 0) noteQuiet_(state, page.historyId);
-    else state.quiet = null;
+    if (waiting.length === 0 && pageToken === undefined) noteQuiet_(state, page.historyId);
+    else if (waiting.length > 0) state.quiet = null;
     // A page may end within a record.
     const open = pageToken === undefined || waiting.length === 0 ? '' : waiting[waiting.length - 1].record;
     let ready = waiting.filter(({ record }) => record !== open);
@@ -248,7 +248,8 @@ function sendHistory_(state: State, run: Run) {
       if (!hasTime_(run)) return;
       ready = sendSome_(state, run, ready, false);
     }
-  } while (pageToken !== undefined);
+  } while (pageToken !== undefined && hasTime_(run));
+  if (pageToken !== undefined) return;
   state.goodAt = listedAt;
   state.backlog = queueLength_(state);
 }
@@ -732,20 +733,29 @@ function messageOf_(error: unknown): string {
 }
 
 function hasTime_(run: Run): boolean {
-  // A record has to be passed as a whole.
-  return (run.isOpen || run.mails < MAILS_A_RUN) && Date.now() - run.startedAt < RUN_BUDGET_MS;
+  const ms = Date.now() - run.startedAt;
+  if (run.budgetMs === 0 || ms >= RUN_BUDGET_MS) return false;
+  // One mail at least, and a record as a whole.
+  return run.mails === 0 || run.isOpen || (run.mails < MAILS_A_RUN && ms < run.budgetMs);
 }
 
 /** By the hour, for a day. */
 function addRuntime_(state: State, now: number, ms: number) {
   const hour = Math.floor(now / HOUR);
   state.runtime[hour] = (state.runtime[hour] || 0) + ms;
-  for (const key of Object.keys(state.runtime)) if (Number(key) <= hour - 24) delete state.runtime[key];
+  for (const key of Object.keys(state.runtime)) if (Number(key) < hour - 24) delete state.runtime[key];
 }
 
 function runtimeOf_({ runtime }: State): number {
-  const hours = Object.keys(runtime).filter((key) => Number(key) > Date.now() / HOUR - 24);
+  const hours = Object.keys(runtime).filter((key) => Number(key) > Date.now() / HOUR - 25);
   return hours.reduce((sum, key) => sum + runtime[key], 0);
+}
+
+/** All of it while half of the day's runtime is left; then what is left in equal parts, and at last only heartbeats. */
+function budgetOf_(state: State): number {
+  const left = RUNTIME_MINUTES_A_DAY * MINUTE - runtimeOf_(state);
+  if (left > (RUNTIME_MINUTES_A_DAY / 2) * MINUTE) return RUN_BUDGET_MS;
+  return left < -5 * MINUTE ? 0 : Math.max(1, (left / DAY) * MINUTE * state.minutes);
 }
 
 /** Slower before Google's limit ends all runs of the day, and back when there is room. */
@@ -889,6 +899,7 @@ type Mail = {
 type Read = { mail?: Mail; isMissing?: boolean; error?: string };
 type Run = {
   startedAt: number;
+  budgetMs: number;
   /** Mails read so far. */
   mails: number;
   /** Within a record of history. */

@@ -306,6 +306,25 @@ test('it slows down before a day of runs is used up, says so, and comes back', (
   assert.deepEqual(refused, [], "Google's limit was not reached");
 });
 
+test('a large backlog leaves room for the runs and heartbeats of a day', (t) => {
+  const box = installed();
+  for (let i = 0; i < 500; i++) box.deliver(`slow ${i}`);
+  box.runtime.settings.latency = ({ name }) => (name === 'Gmail.Messages.get' ? 12_000 : 60);
+  let most = 0;
+  for (let hour = 0; hour < 26; hour++) {
+    box.pass(60);
+    const since = world.clock.now - 24 * 60 * MINUTE;
+    const ofDay = box.runtime.executions.filter((one) => one.isTriggered && one.startedAt > since);
+    most = Math.max(most, ofDay.reduce((sum, { ms }) => sum + ms, 0) / MINUTE);
+  }
+  const gaps = gapsOf(box.runtime.posts.filter(({ status }) => status === 200));
+  t.diagnostic(`${most.toFixed(1)} min of runtime a day, ${box.stored().length} stored in 26 h`);
+  const refused = box.runtime.executions.filter(({ error }) => error?.includes('computer time'));
+  assert.deepEqual(refused, [], "Google's limit was not reached");
+  assert.ok(most < 90, `${most}`);
+  assert.ok(Math.max(...gaps) <= 21, `a heartbeat came ${Math.max(...gaps)} min after another`);
+});
+
 test('a run that Google ends after six minutes is counted, and its mail goes in smaller steps', () => {
   const box = installed();
   for (let i = 0; i < 120; i++) box.deliver(`slow ${i}`);
