@@ -2,7 +2,8 @@
  * Mailgress for Gmail.
  *
  * Once a minute this script asks your mailbox what is new and posts it, signed, to your Mailgress server. It can read
- * your mail, but not change, send or delete any; and it calls the one address below, no other.
+ * your mail, but not change, send or delete any, and it calls no address but the one below. In Mailgress's source,
+ * apps-script/Code.ts, each part is explained.
  *
  * Choose a function above and press "Run":
  *   install        checks everything, then starts (once)
@@ -18,13 +19,16 @@
 
 const MAILGRESS_URL = 'https://mailgress.example.com';
 const SOURCE_ID = 'src_';
-/** `install` keeps it in your user properties, which nobody else can read. Empty it here then. */
+/** `install` keeps it where nobody else can read it. Empty it here then. */
 const SECRET = '';
+const ACCOUNT: string = '';
 const VERSION = '0.0.0';
 const BODY_LIMIT_BYTES = 52428800;
 
 // ---- Configuration: yours to change
 
+/** Whether any other account than ACCOUNT will do. */
+const ANY_ACCOUNT = false;
 /** Drafts are never sent; mail that you wrote to yourself is. */
 const SKIP_SENT = true;
 const SKIP_SPAM = false;
@@ -62,6 +66,11 @@ function install() {
   withLock_(() => {
     let state = loadState_();
     const secret = SECRET || loadSecret_();
+    const account = Session.getEffectiveUser().getEmail();
+    const isOther = ACCOUNT !== '' && account.toLowerCase() !== ACCOUNT.toLowerCase();
+    if (isOther && !ANY_ACCOUNT) {
+      throw new Error(`You are signed in as ${account}, but this script is for ${ACCOUNT}. See ANY_ACCOUNT.`);
+    }
     ping_(secret);
     properties_().setProperty('mailgress.secret', secret);
     // Never over a cursor that is there: what lies between would be skipped.
@@ -71,7 +80,7 @@ function install() {
       state = { ...emptyState_(), source: SOURCE_ID, cursor, goodAt: now };
       if (BACKFILL_HOURS > 0) state.queue = newQueue_('backfill', now - BACKFILL_HOURS * HOUR);
     }
-    state.account = Session.getEffectiveUser().getEmail();
+    state.account = account;
     state.waitUntil = 0;
     state.minutes = 1;
     saveState_(state);
@@ -173,7 +182,7 @@ function rotateSecret() {
 // ---- What the trigger runs
 
 /**
- * Sends what is new. A run may end anywhere: the cursor moves only when the server has named every mail, and what comes
+ * Sends what is new. A run may end anywhere: the cursor moves when the server has named every mail, and what comes
  * twice is kept once.
  */
 function poll() {
@@ -751,14 +760,14 @@ function runtimeOf_({ runtime }: State): number {
   return hours.reduce((sum, key) => sum + runtime[key], 0);
 }
 
-/** All of it while half of the day's runtime is left; then what is left in equal parts, and at last only heartbeats. */
+/** Full while half of the day's runtime is left; then in equal parts, and at last for heartbeats alone. */
 function budgetOf_(state: State): number {
   const left = RUNTIME_MINUTES_A_DAY * MINUTE - runtimeOf_(state);
   if (left > (RUNTIME_MINUTES_A_DAY / 2) * MINUTE) return RUN_BUDGET_MS;
   return left < -5 * MINUTE ? 0 : Math.max(1, (left / DAY) * MINUTE * state.minutes);
 }
 
-/** Slower before Google's limit ends all runs of the day, and back when there is room. */
+/** Slower before Google's limit ends all runs, and back when there is room. */
 function keepPace_(state: State) {
   const spent = Math.round(runtimeOf_(state) / MINUTE);
   const isOver = state.minutes === 1 && spent >= RUNTIME_MINUTES_A_DAY;
