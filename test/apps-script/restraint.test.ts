@@ -288,6 +288,25 @@ test("Google's daily quotas are waited for a day, at the same place", () => {
   }
 });
 
+test('a day whose quota of properties runs out, anywhere in a run, loses nothing and doubles nothing', () => {
+  for (let more = 0; more < 12; more++) {
+    const box = installed();
+    for (let i = 0; i < 3; i++) box.deliver(`one ${i}`);
+    const from = box.runtime.calls.length;
+    const used = box.runtime.calls.filter(({ name }) => name.startsWith('Properties.')).length;
+    box.runtime.settings.quota.propertyCalls = used + more;
+    box.pass(10);
+    box.expectCursorBehindServer();
+    const reads = box.runtime.calls.slice(from).filter(({ name }) => name === 'Gmail.Messages.get').length;
+    assert.ok(reads <= 9, `${reads} reads`);
+    assert.ok(box.runtime.executions.some(({ error }) => error?.includes('for one day')));
+    box.runtime.settings.quota.propertyCalls = 50_000;
+    box.pass(17);
+    box.expectAllStored();
+    box.expectCursorBehindServer();
+  }
+});
+
 test('it slows down before a day of runs is used up, says so, and comes back', () => {
   const box = installed();
   // A slow day at Google: each run takes 5 s.
