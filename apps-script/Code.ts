@@ -2,7 +2,8 @@
  * Mailgress for Gmail.
  *
  * Once a minute this script asks your mailbox what is new and posts it, signed, to your Mailgress server. It can read
- * your mail, but not change, send or delete any; and it calls the one address below, no other.
+ * your mail, but not change, send or delete any, and it calls no address but the one below. In Mailgress's source,
+ * apps-script/Code.ts, each part is explained.
  *
  * Choose a function above and press "Run":
  *   install        checks everything, then starts (once)
@@ -18,13 +19,16 @@
 
 const MAILGRESS_URL = 'https://mailgress.example.com';
 const SOURCE_ID = 'src_';
-/** `install` keeps it in your user properties, which nobody else can read. Empty it here then. */
+/** `install` keeps it where nobody else can read it. Empty it here then. */
 const SECRET = '';
+const ACCOUNT: string = '';
 const VERSION = '0.0.0';
 const BODY_LIMIT_BYTES = 52428800;
 
 // ---- Configuration: yours to change
 
+/** Whether any other account than ACCOUNT will do. */
+const ANY_ACCOUNT = false;
 /** Drafts are never sent; mail that you wrote to yourself is. */
 const SKIP_SENT = true;
 const SKIP_SPAM = false;
@@ -49,6 +53,8 @@ const BATCH_BYTES = 2 * 1024 * 1024;
 /** A property holds 9 KB, all of them 500 KB. */
 const IDS_A_PROPERTY = 300;
 const QUEUE_IDS = 10000;
+/** After so many a mail goes as headers alone; after so many it is reported and passed over. */
+const WHOLE_TRIES = 3;
 const TRIES = 5;
 /** The server worries when three are missed. Triggers are not punctual, hence the half minute. */
 const HEARTBEAT_MS = 15 * MINUTE - MINUTE / 2;
@@ -60,6 +66,11 @@ function install() {
   withLock_(() => {
     let state = loadState_();
     const secret = SECRET || loadSecret_();
+    const account = Session.getEffectiveUser().getEmail();
+    const isOther = ACCOUNT !== '' && account.toLowerCase() !== ACCOUNT.toLowerCase();
+    if (isOther && !ANY_ACCOUNT) {
+      throw new Error(`You are signed in as ${account}, but this script is for ${ACCOUNT}. See ANY_ACCOUNT.`);
+    }
     ping_(secret);
     properties_().setProperty('mailgress.secret', secret);
     // Never over a cursor that is there: what lies between would be skipped.
@@ -69,7 +80,7 @@ function install() {
       state = { ...emptyState_(), source: SOURCE_ID, cursor, goodAt: now };
       if (BACKFILL_HOURS > 0) state.queue = newQueue_('backfill', now - BACKFILL_HOURS * HOUR);
     }
-    state.account = Session.getEffectiveUser().getEmail();
+    state.account = account;
     state.waitUntil = 0;
     state.minutes = 1;
     saveState_(state);
@@ -171,7 +182,7 @@ function rotateSecret() {
 // ---- What the trigger runs
 
 /**
- * Sends what is new. A run may end anywhere: the cursor moves only when the server has named every mail, and what comes
+ * Sends what is new. A run may end anywhere: the cursor moves when the server has named every mail, and what comes
  * twice is kept once.
  */
 function poll() {
@@ -183,7 +194,7 @@ function poll() {
     const startedAt = Date.now();
     if (state.cursor === '' || state.waitUntil > startedAt) return;
     noteDeath_(state, startedAt);
-    const news = work_(state, { startedAt, mails: 0, held: null });
+    const news = work_(state, { startedAt, budgetMs: budgetOf_(state), mails: 0, isOpen: false, held: null });
     state.lastRunAt = Date.now();
     // Google counts the start as well, of which a run sees nothing.
     addRuntime_(state, state.lastRunAt, state.lastRunAt - startedAt + 500);
@@ -200,9 +211,11 @@ function poll() {
 /** Returns what the owner has to be told. */
 function work_(state: State, run: Run): string | null {
   try {
-    // Mail is only read when the server takes it: this finds out, and costs little.
-    if (state.isServerAway) heartbeat_(state);
+    // Mail is only read when the server takes it: this finds out. It must not sound well while no mail gets through.
+    if (state.isServerAway && (state.paused || !isStuck_(state))) heartbeat_(state);
     if (!state.paused) {
+      // Then another mail has to go first, to tell.
+      if (isStuck_(state)) state.batch = null;
       if (state.batch !== null) resend_(state, run, state.batch);
       if (!isRecovering_(state)) sendHistory_(state, run);
       if (state.queue !== null) sendQueue_(state, run, state.queue);
@@ -233,8 +246,8 @@ function sendHistory_(state: State, run: Run) {
     if (page === null) return;
     pageToken = page.nextPageToken;
     waiting = waiting.concat(page.entries);
-    if (waiting.length === 0) noteQuiet_(state, page.historyId);
-    else state.quiet = null;
+    if (waiting.length === 0 && pageToken === undefined) noteQuiet_(state, page.historyId);
+    else if (waiting.length > 0) state.quiet = null;
     // A page may end within a record.
     const open = pageToken === undefined || waiting.length === 0 ? '' : waiting[waiting.length - 1].record;
     let ready = waiting.filter(({ record }) => record !== open);
@@ -244,7 +257,8 @@ function sendHistory_(state: State, run: Run) {
       if (!hasTime_(run)) return;
       ready = sendSome_(state, run, ready, false);
     }
-  } while (pageToken !== undefined);
+  } while (pageToken !== undefined && hasTime_(run));
+  if (pageToken !== undefined) return;
   state.goodAt = listedAt;
   state.backlog = queueLength_(state);
 }
@@ -286,15 +300,21 @@ function sendQueue_(state: State, run: Run, queue: Queue) {
 
 /** Sends a batch of the first entries and returns those behind it, or all if it has to be smaller. */
 function sendSome_(state: State, run: Run, entries: Entry[], isQueued: boolean): Entry[] {
+  const [head] = entries;
+  if (isDoubtful_(triesOf_(state, head.id))) probe_(state, run, entries);
+  // One that has failed goes alone.
+  const isSuspect = ({ id }: Entry) => triesOf_(state, id).count % TRIES > 0;
+  const most = isSuspect(head) ? 1 : state.mailsABatch;
   const batch: Batch = { id: newId_(), isQueued, ids: [], missing: [], failed: [], mark: '' };
   const mails: Mail[] = [];
   let bytes = 0;
   let taken = 0;
-  for (const { id, labelIds, record } of entries) {
+  for (const entry of entries) {
+    const { id, labelIds, record } = entry;
     const count = batch.ids.length + batch.missing.length + batch.failed.length;
     // A failed one is kept with its error, and a batch has to fit into a property.
-    const isFull = count >= state.mailsABatch || batch.failed.length >= TRIES || bytes >= BATCH_BYTES;
-    if (taken > 0 && (isFull || !hasTime_(run))) break;
+    const isFull = count >= most || batch.failed.length >= TRIES || bytes >= BATCH_BYTES;
+    if (taken > 0 && (isFull || isSuspect(entry) || !hasTime_(run))) break;
     const isNew = batch.ids.indexOf(id) < 0 && batch.missing.indexOf(id) < 0;
     // Every save of a draft is a new message, and most are gone a minute later.
     if (isNew && !isDraft_(labelIds)) {
@@ -314,18 +334,44 @@ function sendSome_(state: State, run: Run, entries: Entry[], isQueued: boolean):
     taken++;
     // Within a record, only the one before may be acknowledged.
     if (taken === entries.length || entries[taken].record !== record) batch.mark = record;
+    run.isOpen = batch.mark === '';
   }
   state.batch = batch;
-  return postBatch_(state, run, batch, mails) ? entries.slice(taken) : entries;
+  const passed = entries.slice(0, taken).map(({ id }) => id);
+  return postBatch_(state, run, batch, mails, passed) ? entries.slice(taken) : entries;
+}
+
+/** Is it the first mail, or is it all of them? Another one tells; it is sent again in its turn. */
+function probe_(state: State, run: Run, entries: Entry[]) {
+  if (entries.length < 2) return;
+  // Each time another, in case that it is as bad.
+  const { id, labelIds } = entries[1 + ((state.failures + state.deaths) % (entries.length - 1))];
+  if (isDraft_(labelIds)) return;
+  begin_(state, run, '');
+  const { mail } = readWhole_(id);
+  if (mail === undefined) return;
+  const { cursor } = state;
+  const named = post_(state, newId_(), { messages: [mail], cursor: { from: cursor, to: cursor } });
+  if (named[id]) prove_(state);
 }
 
 /** Sends a batch again under its id: its answer was lost, or it was refused for now. */
 function resend_(state: State, run: Run, old: Batch) {
+  if (!hasTime_(run)) return;
   const batch: Batch = { ...old, ids: [], missing: old.missing.slice(), failed: old.failed.slice() };
   const mails: Mail[] = [];
-  for (const id of old.ids) note_(batch, mails, id, readMail_(state, run, id, true) || {});
+  for (const id of old.ids) {
+    const read = hasTime_(run) && batch.failed.length < TRIES ? readMail_(state, run, id, false) : null;
+    if (read === null) {
+      // What there is of it goes as another, and acknowledges nothing.
+      Object.assign(batch, { id: newId_(), mark: '' });
+      state.mailsABatch = Math.max(1, Math.floor(old.ids.length / 2));
+      break;
+    }
+    note_(batch, mails, id, read);
+  }
   state.batch = batch;
-  postBatch_(state, run, batch, mails);
+  postBatch_(state, run, batch, mails, old.ids);
 }
 
 function note_(batch: Batch, mails: Mail[], id: string, { mail, isMissing, error }: Read) {
@@ -338,45 +384,103 @@ function note_(batch: Batch, mails: Mail[], id: string, { mail, isMissing, error
 }
 
 /** True when the server has it all, false when it has to be smaller; throws when it is to wait. */
-function postBatch_(state: State, run: Run, batch: Batch, mails: Mail[]): boolean {
-  run.mails += mails.length;
+function postBatch_(state: State, run: Run, batch: Batch, mails: Mail[], passed: string[]): boolean {
   // Should the answer be lost, the next run sends these again. Ids are kept, never mail.
-  state.trying = '';
-  state.startedAt = run.startedAt;
-  saveState_(state);
-  const { missing, failed } = batch;
-  const to = batch.isQueued || batch.mark === '' ? state.cursor : batch.mark;
+  begin_(state, run, '');
+  const { ids, missing, failed, mark } = batch;
+  const to = batch.isQueued || mark === '' ? state.cursor : mark;
   try {
     const part = { messages: mails, missing, failed, cursor: { from: state.cursor, to } };
     const named = post_(state, batch.id, part);
-    const lost = batch.ids.find((id) => !named[id]);
+    const lost = ids.find((id) => !named[id]);
     if (lost !== undefined) throw new Error(`The server's answer does not name mail ${lost}`);
   } catch (error) {
+    if (ids.length === 0 || !isRefused_(state, run, error)) throw error;
     const { status } = Object(error);
-    const isRefused = status === 413 || status === 400 || status === 500;
-    if (!isRefused || batch.ids.length === 0) throw error;
-    // Half of it next, until it is known which mail it is.
-    const [id] = batch.ids;
-    const isOne = batch.ids.length === 1;
-    const isTooLarge = isOne && status === 413 && !state.headersOnly[id];
-    if (isTooLarge) state.headersOnly[id] = true;
-    else if (isOne) state.tries[id] = (state.tries[id] || 0) + 1;
-    else state.mailsABatch = Math.floor(batch.ids.length / 2);
-    state.batch = null;
+    const isCounted = refuse_(state, batch, status === 413);
+    if (!isCounted && status !== 503) state.failures = 0;
     saveState_(state);
-    if (status === 500 || (isOne && !isTooLarge)) throw error;
+    if (isCounted || (status !== 413 && status !== 400)) throw error;
     return false;
   }
   if (!batch.isQueued) state.cursor = to;
-  else if (state.queue !== null) state.queue.done = Number(batch.mark);
-  for (const id of batch.ids.concat(failed.map((one) => one.id))) {
-    delete state.tries[id];
-    delete state.headersOnly[id];
-  }
-  state.mailsABatch = Math.min(MAILS_A_BATCH, state.mailsABatch + 10);
+  else if (state.queue !== null && mark !== '') state.queue.done = Number(mark);
+  for (const id of mark === '' ? ids.concat(missing) : passed) delete state.tries[id];
+  if (ids.length > 0) prove_(state);
+  state.mailsABatch = Math.min(MAILS_A_BATCH, state.mailsABatch * 2);
   state.batch = null;
   saveState_(state);
   return true;
+}
+
+// ---- Which mail is to blame
+
+/** Whether the mails are at fault: the server says so, or it has taken something else in this very run. */
+function isRefused_(state: State, run: Run, error: unknown): boolean {
+  const { status, isOurs } = Object(error);
+  if (status === 413 || (isOurs && (status === 400 || status === 500))) return true;
+  if ([401, 409, 429].indexOf(status) >= 0 || isForADay_(error)) return false;
+  if (status === 503 && state.failures < TRIES) return false;
+  return state.lastPostAt >= run.startedAt;
+}
+
+/** Half of it next, until it is known which mail it is. True when that one's tries were counted. */
+function refuse_(state: State, { ids }: Batch, isTooLarge: boolean): boolean {
+  const [id] = ids;
+  state.batch = null;
+  const isCounted = ids.length === 1 && !(isTooLarge && !triesOf_(state, id).isLarge);
+  if (isCounted) count_(state, id);
+  else if (ids.length === 1) state.tries[id] = { ...triesOf_(state, id), isLarge: true };
+  else state.mailsABatch = Math.max(1, Math.floor(ids.length / 2));
+  return isCounted;
+}
+
+/** Two tries; more only when another mail got through since the first, so that it is not all of them. */
+function count_(state: State, id: string) {
+  const tries = triesOf_(state, id);
+  state.tries[id] = { ...tries, count: tries.isProven ? tries.count + 1 : Math.min(tries.count + 1, 2) };
+}
+
+function prove_({ tries }: State) {
+  for (const id of Object.keys(tries)) tries[id].isProven = true;
+}
+
+function triesOf_({ tries }: State, id: string): Tries {
+  return tries[id] || { count: 0, isProven: false, isLarge: false };
+}
+
+function isDoubtful_({ count, isProven }: Tries): boolean {
+  return count >= 2 && !isProven;
+}
+
+/** No mail gets through, as far as is known. */
+function isStuck_({ tries }: State): boolean {
+  return Object.keys(tries).some((id) => isDoubtful_(tries[id]));
+}
+
+/** Should this run be ended from outside, the next one knows; and after that one, by which mail. */
+function begin_(state: State, run: Run, trying: string) {
+  state.trying = trying;
+  state.startedAt = run.startedAt;
+  saveState_(state);
+}
+
+/** When the run before never came to its end. Once may be chance. */
+function noteDeath_(state: State, now: number) {
+  if (state.startedAt === 0) return;
+  const { deaths, trying, batch } = state;
+  addRuntime_(state, now, Math.min(now - state.startedAt, 6 * MINUTE));
+  if (trying !== '') count_(state, trying);
+  else if (deaths > 0 && batch !== null && batch.ids.length > 0) refuse_(state, batch, false);
+  if (deaths > 0) state.batch = null;
+  endRun_(state);
+  state.deaths = deaths + 1;
+}
+
+function endRun_(state: State) {
+  state.startedAt = 0;
+  state.trying = '';
+  state.deaths = 0;
 }
 
 // ---- Reading Gmail
@@ -450,23 +554,20 @@ function readMail_(state: State, run: Run, id: string, isFirst: boolean): Read |
     run.held = null;
     return { mail };
   }
-  if (state.tries[id] >= TRIES) return giveUp_(id, 'It was refused, or ended its run');
-  if (state.startedAt === 0 || state.deaths > 0) {
-    // If this run is ended from outside, the next one knows; and after that one, by which mail.
-    state.trying = state.deaths > 0 ? id : '';
-    state.startedAt = run.startedAt;
-    saveState_(state);
-  }
+  const { count, isLarge } = triesOf_(state, id);
+  if (count >= TRIES) return giveUp_(id, 'It was refused, or ended its run');
+  if (state.startedAt === 0 || state.deaths > 0) begin_(state, run, state.deaths > 0 ? id : '');
+  run.mails++;
   try {
-    return state.headersOnly[id] ? readHeaders_(id) : readWhole_(id);
+    return isLarge || count >= WHOLE_TRIES ? readHeaders_(id) : readWhole_(id);
   } catch (error) {
     if (isNotFound_(error)) return { isMissing: true };
     if (!isFirst) return null;
     if (/rate.?limit|quota|too many/i.test(messageOf_(error))) throw error;
     // Is it the mail or is it Gmail? If Gmail, this throws too.
     gmail_().getProfile('me');
-    state.tries[id] = (state.tries[id] || 0) + 1;
-    if (state.tries[id] < TRIES) throw error;
+    count_(state, id);
+    if (state.tries[id].count < TRIES) throw error;
     return giveUp_(id, messageOf_(error));
   }
 }
@@ -478,7 +579,7 @@ function readWhole_(id: string): Read {
   return sizeOf_(mail) > BODY_LIMIT_BYTES ? readHeaders_(id) : { mail };
 }
 
-/** For a mail larger than can be posted. */
+/** For a mail that cannot be posted whole. */
 function readHeaders_(id: string): Read {
   const message = gmail_().Messages.get('me', id, { format: 'metadata' });
   if (isUnwanted_(message.labelIds || [])) return {};
@@ -490,14 +591,7 @@ function readHeaders_(id: string): Read {
   return { mail: { ...describe_(id, message), truncated: true, headers, snippet } };
 }
 
-/** What is too large for Apps Script goes as headers, the rest is told by id. */
 function giveUp_(id: string, error: string): Read {
-  try {
-    const { sizeEstimate } = gmail_().Messages.get('me', id, { format: 'minimal' });
-    if ((sizeEstimate || 0) > 20 * 1024 * 1024) return readHeaders_(id);
-  } catch (second) {
-    if (isNotFound_(second)) return { isMissing: true };
-  }
   console.error(`Mail ${id} is passed over: ${error}`);
   return { error: error.slice(0, 200) };
 }
@@ -563,25 +657,27 @@ function ping_(secret: string) {
 /** One call, signed as Standard Webhooks asks. */
 function send_(secret: string, id: string, body: object): { id: string }[] {
   const timestamp = String(Math.floor(Date.now() / 1000));
-  const start = `${id}.${timestamp}.`;
-  // The very bytes that are signed are sent: text would be encoded once more.
-  const bytes = toBytes_(start + JSON.stringify(body));
-  const signature = signatureOf_(secret, bytes);
+  // In ASCII alone, so that text is sent as it was signed: a large mail has no room for another copy as bytes.
+  const text = JSON.stringify(body).replace(/[^\0-\x7f]/g, escape_);
+  const signature = signatureOf_(secret, toBytes_(`${id}.${timestamp}.${text}`));
   const response = UrlFetchApp.fetch(`${MAILGRESS_URL}/v1/ingest/apps-script/${SOURCE_ID}`, {
     method: 'post',
     contentType: 'application/json',
     headers: { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signature },
-    payload: bytes.slice(start.length),
+    payload: text,
     muteHttpExceptions: true,
     // A redirected POST becomes a GET, whose answer looks like success.
     followRedirects: false,
   });
   const status = response.getResponseCode();
-  const { results, detail } = parseJson_(response.getContentText());
+  const { results, detail, code } = parseJson_(response.getContentText());
   if (status >= 200 && status < 300 && Array.isArray(results)) return results;
   const hint = status === 401 ? ' Put the right secret into SECRET and run rotateSecret.' : '';
   const error = new Error(`The server answers ${status}: ${detail || 'not as Mailgress does'}.${hint}`);
-  throw Object.assign(error, { status, retryMs: retryAfterOf_(Object(response.getHeaders())) });
+  const headers: { [name: string]: unknown } = Object(response.getHeaders());
+  const type = String(headers['Content-Type'] || headers['content-type']);
+  const isOurs = type.indexOf('application/problem+json') === 0 && typeof code === 'string';
+  throw Object.assign(error, { status, isOurs, retryMs: retryAfterOf_(headers) });
 }
 
 /** Of bytes, and with bytes: from text Apps Script drops what is not ASCII. */
@@ -592,6 +688,10 @@ function signatureOf_(secret: string, bytes: number[]): string {
 
 function toBytes_(text: string): number[] {
   return Utilities.newBlob(text).getBytes();
+}
+
+function escape_(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 function newId_(): string {
@@ -613,12 +713,18 @@ function waitOf_(error: unknown, failures: number): number {
   const { status, retryMs } = Object(error);
   const message = messageOf_(error);
   // Google words it in the owner's language. In another it is tried every 15 minutes, which does no harm.
-  if (status === 401 || /for one day|daily|bandwidth quota/i.test(message)) return DAY;
+  if (status === 401 || isForADay_(error)) return DAY;
   // Stopped on the server.
   if (status === 409) return HEARTBEAT_MS;
   const until = /retry after (\d{4}-\d\d-\d\dT[\d:.]+Z)/i.exec(message);
   const askedMs = until === null ? retryMs || 0 : Date.parse(until[1]) - Date.now();
   return Math.max(Math.min(15, 2 ** failures) * MINUTE - MINUTE / 2, Math.min(askedMs, DAY));
+}
+
+/** Google's quotas. Not by one word, which a host may have in its name. */
+function isForADay_(error: unknown): boolean {
+  const isDaily = /for one day|daily [a-z ]*(limit|quota)|bandwidth quota/i.test(messageOf_(error));
+  return isDaily && Object(error).status === undefined;
 }
 
 function retryAfterOf_(headers: { [name: string]: unknown }): number {
@@ -636,38 +742,32 @@ function messageOf_(error: unknown): string {
 }
 
 function hasTime_(run: Run): boolean {
-  return run.mails < MAILS_A_RUN && Date.now() - run.startedAt < RUN_BUDGET_MS;
-}
-
-/** When the run before never came to its end. */
-function noteDeath_(state: State, now: number) {
-  if (state.startedAt === 0) return;
-  const { deaths, trying } = state;
-  addRuntime_(state, now, Math.min(now - state.startedAt, 6 * MINUTE));
-  if (trying !== '') state.tries[trying] = (state.tries[trying] || 0) + 1;
-  endRun_(state);
-  state.deaths = deaths + 1;
-}
-
-function endRun_(state: State) {
-  state.startedAt = 0;
-  state.trying = '';
-  state.deaths = 0;
+  const ms = Date.now() - run.startedAt;
+  if (run.budgetMs === 0 || ms >= RUN_BUDGET_MS) return false;
+  // One mail at least, and a record as a whole.
+  return run.mails === 0 || run.isOpen || (run.mails < MAILS_A_RUN && ms < run.budgetMs);
 }
 
 /** By the hour, for a day. */
 function addRuntime_(state: State, now: number, ms: number) {
   const hour = Math.floor(now / HOUR);
   state.runtime[hour] = (state.runtime[hour] || 0) + ms;
-  for (const key of Object.keys(state.runtime)) if (Number(key) <= hour - 24) delete state.runtime[key];
+  for (const key of Object.keys(state.runtime)) if (Number(key) < hour - 24) delete state.runtime[key];
 }
 
 function runtimeOf_({ runtime }: State): number {
-  const hours = Object.keys(runtime).filter((key) => Number(key) > Date.now() / HOUR - 24);
+  const hours = Object.keys(runtime).filter((key) => Number(key) > Date.now() / HOUR - 25);
   return hours.reduce((sum, key) => sum + runtime[key], 0);
 }
 
-/** Slower before Google's limit ends all runs of the day, and back when there is room. */
+/** Full while half of the day's runtime is left; then in equal parts, and at last for heartbeats alone. */
+function budgetOf_(state: State): number {
+  const left = RUNTIME_MINUTES_A_DAY * MINUTE - runtimeOf_(state);
+  if (left > (RUNTIME_MINUTES_A_DAY / 2) * MINUTE) return RUN_BUDGET_MS;
+  return left < -5 * MINUTE ? 0 : Math.max(1, (left / DAY) * MINUTE * state.minutes);
+}
+
+/** Slower before Google's limit ends all runs, and back when there is room. */
 function keepPace_(state: State) {
   const spent = Math.round(runtimeOf_(state) / MINUTE);
   const isOver = state.minutes === 1 && spent >= RUNTIME_MINUTES_A_DAY;
@@ -757,7 +857,6 @@ function emptyState_(): State {
     trying: '',
     deaths: 0,
     tries: {},
-    headersOnly: {},
     batch: null,
     mailsABatch: MAILS_A_BATCH,
     queue: null,
@@ -773,6 +872,8 @@ function loadState_(): State {
 }
 
 function saveState_(state: State) {
+  // More than fits would be no state at all. The server keeps each mail once, so these can be forgotten.
+  if (JSON.stringify(state).length > 8000) Object.assign(state, { batch: null, tries: {} });
   properties_().setProperty('mailgress.state', JSON.stringify(state));
 }
 
@@ -805,7 +906,22 @@ type Mail = {
   snippet?: string;
 };
 type Read = { mail?: Mail; isMissing?: boolean; error?: string };
-type Run = { startedAt: number; mails: number; held: { id: string; mail: Mail } | null };
+type Run = {
+  startedAt: number;
+  budgetMs: number;
+  /** Mails read so far. */
+  mails: number;
+  /** Within a record of history. */
+  isOpen: boolean;
+  held: { id: string; mail: Mail } | null;
+};
+type Tries = {
+  count: number;
+  /** Another mail got through since the first of them. */
+  isProven: boolean;
+  /** Refused for its size: only its headers from now on. */
+  isLarge: boolean;
+};
 type Batch = {
   id: string;
   /** Of a search; otherwise of history. */
@@ -849,8 +965,7 @@ type State = {
   startedAt: number;
   trying: string;
   deaths: number;
-  tries: { [id: string]: number };
-  headersOnly: { [id: string]: boolean };
+  tries: { [id: string]: Tries };
   /** On its way. */
   batch: Batch | null;
   mailsABatch: number;

@@ -33,7 +33,9 @@ export function appsScriptRoutes(services: Services): OpenAPIHono {
       if (source.kind !== 'apps-script') {
         throw new MailgressError('conflict', `Source ${id} is of kind ${source.kind}, which has no script`);
       }
-      const script = fillInScript({ url: publicUrl(), sourceId: id, secret, version, bodyLimitBytes });
+      const { address } = source;
+      const url = publicUrl();
+      const script = fillInScript({ url, sourceId: id, secret, address, version, bodyLimitBytes });
       return c.body(script, 200, {
         'content-type': 'text/javascript; charset=utf-8',
         'content-disposition': 'attachment; filename="Code.js"',

@@ -57,6 +57,22 @@ test('install names what of the configuration is wrong before it calls anyone', 
   }
 });
 
+test('install refuses another account than the one that the source is for, unless told that any will do', () => {
+  const fill = (account: string) => (script: string) =>
+    script.replace(/const ACCOUNT = .*;/, `const ACCOUNT = '${account}';`);
+  const other = created({ install: false, change: fill('other@example.com') });
+  assert.throws(
+    () => other.runtime.run('install'),
+    /You are signed in as functions-\d+@example.com, but this script is for other@example.com/,
+  );
+  assert.deepEqual([other.runtime.posts.length, other.runtime.properties.size], [0, 0]);
+  created({ change: fill(`FUNCTIONS-${next}@example.com`) });
+  created({
+    change: (script: string) =>
+      fill('other@example.com')(script).replace('ANY_ACCOUNT = false', 'ANY_ACCOUNT = true'),
+  });
+});
+
 test('the secret in the code can be emptied after install', () => {
   const box = created();
   const emptied = createInstallation(world, box.runtime.settings.account, {

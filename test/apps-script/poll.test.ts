@@ -226,3 +226,22 @@ test('a record of several mails is acknowledged with its last', () => {
     [ids.slice(2), { from: first, to: last }],
   ]);
 });
+
+test('empty pages before the last make no mailbox quiet, and an endless chain of them no run', () => {
+  const box = installed();
+  box.pass(1.1);
+  let isEndless = true;
+  box.runtime.faults.push((path) =>
+    isEndless && path.startsWith('history?')
+      ? { json: { historyId: '999999999999999999999', nextPageToken: 'next' } }
+      : undefined,
+  );
+  box.runtime.settings.latency = () => 500;
+  box.pass(20);
+  assert.ok(box.runtime.executions.every(({ isKilled }) => !isKilled));
+  assert.equal(box.runtime.state.quiet?.id === '999999999999999999999', false);
+  isEndless = false;
+  box.deliver('one');
+  box.pass(10);
+  box.expectAllStored();
+});

@@ -39,11 +39,16 @@ test('no value breaks out of its string', () => {
     'https://a.example/\\',
     'https://a.example/\n*/ evil(); /*',
     'https://a.example/\u2028evil()\u2029',
+    'https://a.example/\u2028const SECRET = x;',
+    'https://a.example/\u2029const SECRET = x;',
     'https://a.example/$& $1 $$ $`',
     '</script><!--',
   ]) {
-    const { MAILGRESS_URL, SOURCE_ID } = constantsOf(fillInScript({ ...configuration, url }));
+    const script = fillInScript({ ...configuration, url });
+    const { MAILGRESS_URL, SOURCE_ID, SECRET } = constantsOf(script);
     assert.equal(MAILGRESS_URL, url);
+    assert.equal(SECRET, configuration.secret);
+    assert.doesNotMatch(script, /[\u2028\u2029]/);
     assert.equal(SOURCE_ID, configuration.sourceId);
   }
 });
@@ -57,7 +62,13 @@ test('a server takes what Apps Script can post at the most, whatever its own lim
 
 test('is JavaScript without a trace of its types, with its comments, under 30 KB', () => {
   const script = readScript();
-  assert.ok(Buffer.byteLength(script) < 30 * 1024, `${Buffer.byteLength(script)} bytes`);
+  const filledIn = fillInScript({
+    ...configuration,
+    url: `https://${'mailgress.'.repeat(6)}example.com`,
+    address: `${'long'.repeat(10)}@example.com`,
+    bodyLimitBytes: 52428800,
+  });
+  assert.ok(Buffer.byteLength(filledIn) < 30_000, `${Buffer.byteLength(filledIn)} bytes`);
   assert.doesNotMatch(script, /[ \t]$/m);
   assert.doesNotMatch(script, /\n{3}/);
   assert.doesNotMatch(script, /^type |: State\b|: string\b|\bas (string|unknown)\b/m);

@@ -6,8 +6,8 @@ import { startWorld, type World } from './world.ts';
 
 /*
  * A mailbox lives, Google ends one execution in six somewhere, the server is away at times and Gmail forgets: by a seed,
- * so that a failure comes again. MAILGRESS_TEST_WEEK=full lives the whole week with its 2,000 mails (a minute or two);
- * without it, a day of it. MAILGRESS_TEST_SEED takes another.
+ * so that a failure comes again. `npm run apps-script:week` lives the whole week with its 2,000 mails (two minutes);
+ * `npm test` a day of it. MAILGRESS_TEST_SEED takes another.
  */
 
 const DAYS = process.env.MAILGRESS_TEST_WEEK === 'full' ? 7 : 1;
@@ -50,6 +50,7 @@ test(`${DAYS} days, ${DAYS * MAILS_A_DAY} mails, executions ended anywhere: noth
   box.expectCursorBehindServer();
   assert.equal(runtime.triggers.length, 1);
   assert.deepEqual(world.sql(`SELECT * FROM stubs WHERE status = 'failed'`), []);
+  assert.deepEqual(world.sql(`SELECT id FROM messages WHERE (document ->> 'truncated')::boolean`), []);
   assert.deepEqual(world.sql('SELECT * FROM gaps WHERE recovered_at IS NULL'), []);
   const killed = runtime.executions.filter(({ isKilled }) => isKilled).length;
   t.diagnostic(

@@ -9,14 +9,16 @@ export type ScriptConfiguration = {
   sourceId: string;
   /** `whsec_...` */
   secret: string;
+  /** Whose mail it is to send: the script starts in no other account. Left out, in any. */
+  address?: string;
   version: string;
   /** The largest body that the ingress takes; left out, as much as Apps Script can post. */
   bodyLimitBytes?: number;
 };
 
 /**
- * The Apps Script as plain JavaScript, ready to paste: `apps-script/Code.ts` without its types, with the configuration
- * in place. It holds the secret.
+ * The Apps Script as plain JavaScript, ready to paste: `apps-script/Code.ts` without its types and the remarks on its
+ * inner parts, with the configuration in place. It holds the secret.
  *
  * Whatever the values are, they stay values: they go in as JSON strings, which end where JavaScript's do.
  */
@@ -24,6 +26,7 @@ export function fillInScript({
   url,
   sourceId,
   secret,
+  address,
   version,
   bodyLimitBytes,
 }: ScriptConfiguration): string {
@@ -31,6 +34,7 @@ export function fillInScript({
     MAILGRESS_URL: url,
     SOURCE_ID: sourceId,
     SECRET: secret,
+    ACCOUNT: address,
     VERSION: version,
     BODY_LIMIT_BYTES: bodyLimitBytes && Math.min(bodyLimitBytes, APPS_SCRIPT_POST_BYTES),
   };
@@ -55,8 +59,12 @@ const APPS_SCRIPT_POST_BYTES = 50 * 1024 * 1024;
 function setConstant(script: string, name: string, value: string | number): string {
   const line = new RegExp(`^const ${name} = .*;$`, 'm');
   if (!line.test(script)) throw new MailgressError('internal', `The Apps Script has no constant ${name}`);
+  // JSON leaves these as they are, and a line ends at them: for whoever reads it, and for the expression above.
+  const json = JSON.stringify(value).replace(/[\u2028\u2029]/g, (end) =>
+    end === '\u2028' ? '\\u2028' : '\\u2029',
+  );
   // By a function: in a replacement string `$&` and its like have a meaning.
-  return script.replace(line, () => `const ${name} = ${JSON.stringify(value)};`);
+  return script.replace(line, () => `const ${name} = ${json};`);
 }
 
 /** TypeScript to JavaScript as a person would have written it: without types, and without the holes they leave. */
@@ -89,14 +97,18 @@ function withoutHoles(source: string, stripped: string): string {
       isHole = isInsideHole(source, stripped, i);
     }
   }
-  return text
-    .replace(new RegExp(`^[ ${HOLE}]*${HOLE}[ ${HOLE}]*\n`, 'gm'), '')
-    .replace(new RegExp(` ${HOLE}+(?=[;,)\\]])`, 'g'), '')
-    .replaceAll(HOLE, '')
-    .replace(/[ \t]+$/gm, '')
-    .replace(/\n{3,}/g, '\n\n')
-    .trimEnd()
-    .concat('\n');
+  return (
+    text
+      .replace(new RegExp(`^[ ${HOLE}]*${HOLE}[ ${HOLE}]*\n`, 'gm'), '')
+      .replace(new RegExp(` ${HOLE}+(?=[;,)\\]])`, 'g'), '')
+      .replaceAll(HOLE, '')
+      // What is pasted stays under 30,000 bytes: remarks on inner parts are read in the source.
+      .replace(/^ +\/\/ .*\n|^\/\*\* .* \*\/\n(?=function \w+_\()/gm, '')
+      .replace(/[ \t]+$/gm, '')
+      .replace(/\n{3,}/g, '\n\n')
+      .trimEnd()
+      .concat('\n')
+  );
 }
 
 /** A character that no source of ours holds. */
