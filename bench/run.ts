@@ -40,7 +40,7 @@ if (options.help) {
   process.stdout.write(USAGE);
   process.exit();
 }
-const ROUNDS = options.quick ? 1 : 5;
+const ROUNDS = options.quick ? 1 : 3;
 const REQUESTS = options.quick ? { plain: 6000, mime: 2500 } : { plain: 12_000, mime: 5000 };
 const WARM_UP = options.quick ? { plain: 6000, mime: 2500 } : { plain: 18_000, mime: 6000 };
 const CONNECTIONS = 64;

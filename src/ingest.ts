@@ -13,8 +13,10 @@ export type IngestOutcome = CommitOutcome | { status: 'rejected'; reason: string
  *
  * @throws MailgressError `overloaded` or `store_unavailable`, both retryable: the mail may or may not be stored, and
  * handing it over again is safe.
+ *
+ * @param isOneOfMany whether others of its push are handed over beside it. Of twins among them the first is then accepted.
  */
-export type Ingest = (mail: RawMail, origin: Origin) => Promise<IngestOutcome>;
+export type Ingest = (mail: RawMail, origin: Origin, isOneOfMany?: boolean) => Promise<IngestOutcome>;
 
 /** Read in some 30 ms at the worst, whatever it holds: the parser's time for hostile headers grows with their square. */
 const SMALL_BYTES = 16 * 1024;
@@ -31,13 +33,17 @@ export function createIngest(
   commit: (row: MailRow) => Promise<CommitOutcome>,
 ): Ingest {
   let underWay = 0;
-  return async (mail, { id, kind, mailboxId, tenant, address, authenticationServers }) => {
+  return async (
+    mail,
+    { id, kind, mailboxId, tenant, address, authenticationServers },
+    isOneOfMany = false,
+  ) => {
     // Not all that a source is: the rest, its secrets, is nothing to give to a thread.
     const origin = { id, kind, mailboxId, tenant, address, authenticationServers };
     const task = { mail, origin, messageId: createId('msg'), takenAt: new Date() };
     underWay++;
     try {
-      const isAlone = underWay === 1 && mail.bytes.length <= SMALL_BYTES;
+      const isAlone = underWay === 1 && !isOneOfMany && mail.bytes.length <= SMALL_BYTES;
       return await commit(await (isAlone ? prepareMail : prepare)(task));
     } catch (error) {
       if (!isRowRefused(error)) throw error;

@@ -100,7 +100,9 @@ async function takeBatch(
 ): Promise<Result[]> {
   const results: Result[] = [];
   for (const group of groupsOf(items)) {
-    const settled = await Promise.allSettled(group.map((item) => takeItem(item, source, services)));
+    const settled = await Promise.allSettled(
+      group.map((item) => takeItem(item, source, services, group.length > 1)),
+    );
     for (const one of settled) {
       if (one.status === 'rejected') throw one.reason;
       results.push(one.value);
@@ -146,9 +148,14 @@ function groupsOf(items: readonly BatchItem[]): BatchItem[][] {
   return groups;
 }
 
-async function takeItem(item: BatchItem, source: IngressSource, services: Services): Promise<Result> {
+async function takeItem(
+  item: BatchItem,
+  source: IngressSource,
+  services: Services,
+  isOneOfMany: boolean,
+): Promise<Result> {
   if ('rejected' in item) return { id: item.id, status: 'rejected', reason: item.rejected };
-  const outcome = await services.ingest(item.mail, source);
+  const outcome = await services.ingest(item.mail, source, isOneOfMany);
   if (outcome.status === 'mailbox_gone') {
     throw new MailgressError('unauthorized', 'The mailbox of this source was deleted');
   }

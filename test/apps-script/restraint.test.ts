@@ -5,7 +5,7 @@ import { createInstallation, type Installation } from './installation.ts';
 import type { Post, ServerAnswer } from './runtime.ts';
 import { startWorld, type World } from './world.ts';
 
-const ACCOUNTS = Array.from({ length: 30 }, (_, i) => `restraint-${i}@example.com`);
+const ACCOUNTS = Array.from({ length: 60 }, (_, i) => `restraint-${i}@example.com`);
 const MINUTE = 60_000;
 let world: World;
 let next = 0;
