@@ -1,10 +1,14 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
+/** Under the 5 s after which node's servers close an idle connection. */
+const IDLE_MS = 3000;
+
 /** One HTTP/1.1 connection, for one request at a time. As little as it takes: the client shares the machine. */
 export class Connection {
   readonly #socket: Socket;
   #text = '';
+  #usedMs = performance.now();
   #resolve: (answer: string) => void = () => {};
   #reject: (error: Error) => void = () => {};
 
@@ -19,6 +23,11 @@ export class Connection {
     socket.on('data', (chunk) => this.#read(chunk));
     socket.on('error', (error) => this.#reject(error));
     socket.on('close', () => this.#reject(new Error('the connection closed')));
+  }
+
+  /** Whether the server surely has not closed it for being idle. */
+  get isFresh(): boolean {
+    return performance.now() - this.#usedMs < IDLE_MS;
   }
 
   /** The whole answer to a whole request. */
@@ -43,6 +52,7 @@ export class Connection {
     if (this.#text.length < headEnd + 4 + length) return;
     const answer = this.#text;
     this.#text = '';
+    this.#usedMs = performance.now();
     this.#resolve(answer);
   }
 }

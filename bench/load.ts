@@ -56,7 +56,12 @@ async function run(order: LoadOrder): Promise<LoadResult> {
 
   /** A request that is due is sent, however many others wait for their answer; its time runs from when it was due. */
   async function sendOnFree(dueMs: number): Promise<void> {
-    const connection = connections.pop() ?? (await Connection.open(order.port));
+    let connection = connections.pop();
+    while (connection !== undefined && !connection.isFresh) {
+      connection.close();
+      connection = connections.pop();
+    }
+    connection ??= await Connection.open(order.port);
     await sendNext(connection, dueMs);
     connections.push(connection);
   }
