@@ -140,10 +140,7 @@ export function startDispatcher(options: {
     for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
       try {
         if (!(await records.submit(record))) {
-          log.warn(
-            { deliveryId: record.deliveryId },
-            'another process took over a delivery before its record',
-          );
+          log.warn({ deliveryId: record.deliveryId }, 'a later claim took over a delivery before its record');
         }
         return;
       } catch (error) {

@@ -42,7 +42,7 @@ export async function prepareMail(task: PrepareTask): Promise<MailRow> {
 
 /**
  * The row of a mail that could not be read in bounded time or memory: its headers and its bytes, `parse: "failed"`.
- * It has the dedupe key that the whole would have.
+ * It has the dedupe key that the whole would have, unless its Message-ID stands behind 256 KiB of headers.
  */
 export async function prepareUnreadable(task: PrepareTask): Promise<MailRow> {
   return rowOf(

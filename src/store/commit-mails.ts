@@ -105,7 +105,7 @@ async function insertMails(
              document, full_text, full_html
       FROM fresh
     ), kept AS (
-      INSERT INTO raw_mails (message_id, bytes, is_compressed) 
+      INSERT INTO raw_mails (message_id, bytes, is_compressed)
       SELECT message_id, decode(raw, 'base64'), is_compressed FROM fresh
     ), logged AS (
       INSERT INTO events (id, type, tenant, mailbox_id)

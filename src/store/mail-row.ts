@@ -32,8 +32,8 @@ export const MAIL_COLUMNS = `
   is_compressed boolean`;
 
 /**
- * Writes a mail as a row. As one JSON text, which PostgreSQL reads in a pass: as a parameter for each column it took
- * three times as long to write, most of it to escape the document inside an array.
+ * Writes a mail as a row. As one JSON text, which PostgreSQL reads in a pass, and rows are joined as they are: in a
+ * parameter for each column every document had to be escaped once more, as an element of an array.
  *
  * @param mail no string of it holds U+0000 or a lone surrogate.
  */

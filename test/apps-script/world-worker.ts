@@ -3,7 +3,8 @@ import { createEmulator } from 'emulate';
 import postgres from 'postgres';
 import { type Dispatcher, request } from 'undici';
 import { createTestDatabase } from '../support/database.ts';
-import { addSource, startTestService } from '../support/service.ts';
+import { waitUntil } from '../support/embedded-place.ts';
+import { addSource, type PushSource, startTestService } from '../support/service.ts';
 
 /*
  * What an Apps Script talks to: a Gmail and the real service, in a thread of their own, so that the thread of the
@@ -36,6 +37,20 @@ const sql = postgres(database.url, { max: 1, onnotice: () => {} });
 await sql.unsafe(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`);
 const service = await startTestService({ bodyLimitBytes, dispatch: false, databaseUrl: database.url });
 
+/** Waits until the signs of life that came so far are written: all at once, so a last one shows it. */
+let signs = 0;
+let witness: PushSource | undefined;
+async function writeSignsOfLife(): Promise<void> {
+  witness ??= await addSource(service, 'apps-script', 'witness@example.com');
+  const version = `sign ${++signs}`;
+  await service.push(witness, JSON.stringify({ kind: 'ping', script: { version, account: 'witness' } }));
+  const id = witness.id.slice('src_'.length);
+  await waitUntil('the sign of life is written', async () => {
+    const [row] = await sql`SELECT heartbeat->>'version' AS version FROM sources WHERE id = ${id}`;
+    return row?.version === version;
+  });
+}
+
 /** What the script's thread asks for. */
 const operations = {
   async http({ url, method, headers, body }: HttpRequest): Promise<HttpAnswer> {
@@ -51,7 +66,7 @@ const operations = {
   },
   source: (address: string) => addSource(service, 'apps-script', address),
   sql: async (text: string) => [...(await sql.unsafe(text))],
-  flush: () => new Promise((resolve) => setTimeout(resolve, 1100)),
+  flush: writeSignsOfLife,
   async stop() {
     await sql.end();
     await service.dispose();
