@@ -1,11 +1,13 @@
 import { sql } from 'drizzle-orm';
 import {
+  bigint,
   boolean,
   customType,
   index,
   integer,
   json,
   jsonb,
+  numeric,
   pgTable,
   primaryKey,
   text,
@@ -73,14 +75,56 @@ export const sources = pgTable(
     cursor: text('cursor'),
     /** What the pushing program last said of itself: version, account, backlog, paused. */
     heartbeat: jsonb('heartbeat').$type<Record<string, unknown>>(),
+    /** Whose mailbox the provider says it is, lower case: pushes name it. */
+    account: text('account'),
+    /** Sealed JSON of `core/credentials.ts`: how the provider is asked. */
+    credentials: bytea('credentials'),
+    /** JSON of `core/resources.ts`: what the owner chose. */
+    settings: jsonb('settings').$type<Record<string, unknown>>().notNull().default({}),
+    /** When a push last said that something is new, and the greatest history id that one named. */
+    hintedAt: at('hinted_at'),
+    hintedHistoryId: numeric('hinted_history_id'),
+    /** When a look was begun that found and kept all there was. A later hint makes it due. */
+    syncedAt: at('synced_at'),
+    /** When it deserves a look without a hint. */
+    dueAt: at('due_at').notNull().defaultNow(),
+    /** The provider asked for patience until then: neither hint nor due time count before. */
+    slowUntil: at('slow_until'),
+    /** Looks that failed, one after the other. */
+    failures: integer('failures').notNull().default(0),
+    /** Looks after the last hint that found nothing although the hint is ahead of the cursor: history can lag. */
+    lagLooks: integer('lag_looks').notNull().default(0),
+    /** What history said is its newest id when nothing was behind the cursor: adopted once it has had time to settle. */
+    settlingCursor: text('settling_cursor'),
+    settlingAt: at('settling_at'),
+    /** When the ids of the last days were last held against what is stored. */
+    auditedAt: at('audited_at'),
+    /** The right of one process to work on it: whose, until when, and a number that grows with each claim. */
+    leaseOwner: uuid('lease_owner'),
+    leaseUntil: at('lease_until'),
+    fence: bigint('fence', { mode: 'number' }).notNull().default(0),
     lastProvenAliveAt: at('last_proven_alive_at'),
     /** Since when it misses its heartbeats, as has been told; null while it does not. */
     silentAt: at('silent_at'),
     lastMessageAt: at('last_message_at'),
     createdAt: at('created_at').notNull().defaultNow(),
   },
-  (table) => [index('sources_mailbox').on(table.mailboxId)],
+  (table) => [
+    index('sources_mailbox').on(table.mailboxId),
+    index('sources_account').on(table.account).where(sql`${table.account} IS NOT NULL`),
+  ],
 );
+
+/** Google keeps one watch per user and project: it belongs to the account, not to the source of one tenant. */
+export const gmailWatches = pgTable('gmail_watches', {
+  account: text('account').primaryKey(),
+  /** Null while there is none. */
+  expiresAt: at('expires_at'),
+  /** When to renew it. Whoever does moves it on first: that is the lease. */
+  dueAt: at('due_at').notNull().defaultNow(),
+  failures: integer('failures').notNull().default(0),
+  error: text('error'),
+});
 
 export const messages = pgTable(
   'messages',
@@ -219,10 +263,19 @@ export const stubs = pgTable(
     status: text('status', { enum: ['pending', 'missing', 'failed'] }).notNull(),
     error: text('error'),
     attempts: integer('attempts').notNull().default(0),
+    /** When a pending one is to be fetched. */
+    dueAt: at('due_at').notNull().defaultNow(),
+    /** The key the mail will have in the ledger, where that is known before it is fetched. */
+    key: uuid('key'),
+    /** The gap it was found for. */
+    gapId: id('gap', 'gap_id'),
     createdAt: at('created_at').notNull().defaultNow(),
     updatedAt: at('updated_at').notNull().defaultNow(),
   },
-  (table) => [unique('stubs_once').on(table.sourceId, table.providerId)],
+  (table) => [
+    unique('stubs_once').on(table.sourceId, table.providerId),
+    index('stubs_due').on(table.sourceId, table.dueAt).where(sql`${table.status} = 'pending'`),
+  ],
 );
 
 export const gaps = pgTable(
@@ -237,6 +290,16 @@ export const gaps = pgTable(
     fromCursor: text('from_cursor'),
     toCursor: text('to_cursor'),
     recoveredBy: text('recovered_by'),
+    /** The listing that recovers it reads mail from this time on, to the other; null: no end. */
+    since: at('since'),
+    until: at('until'),
+    /** Where that listing goes on; null before it began. */
+    pageToken: text('page_token'),
+    /** When it came to its end; what it found may still be stubs. */
+    listedAt: at('listed_at'),
+    /** Ids that were listed, and mails of them that were stored by it. */
+    listed: integer('listed').notNull().default(0),
+    recovered: integer('recovered').notNull().default(0),
     openedAt: at('opened_at').notNull().defaultNow(),
     recoveredAt: at('recovered_at'),
   },
