@@ -19,7 +19,35 @@ export type Config = {
   readonly sourceSecret: string | undefined;
   readonly egressAllow: readonly string[];
   readonly bodyLimitBytes: number;
+  /** What a push token must carry; undefined: the route answers that it is not configured. */
+  readonly pubsub: { readonly audience: string; readonly serviceAccount: string } | undefined;
+  readonly google: GoogleConfig;
+  readonly microsoft: MicrosoftConfig;
   readonly logLevel: LogLevel;
+};
+
+/** How Gmail is read. Every address has the real one as its default. */
+export type GoogleConfig = {
+  /** The OAuth client whose consents are read with. */
+  readonly client: OAuthClientConfig | undefined;
+  /** For reading in the name of a Workspace's users. */
+  readonly serviceAccount: { readonly email: string; readonly privateKey: string } | undefined;
+  /** `projects/P/topics/T`; undefined: no watch, mailboxes are polled. */
+  readonly topic: string | undefined;
+  readonly apiUrl: string;
+  readonly tokenUrl: string;
+  /** Answers the JWKS that push tokens are verified with. */
+  readonly certsUrl: string;
+  readonly issuer: string;
+};
+
+export type OAuthClientConfig = { readonly id: string; readonly secret: string };
+
+export type MicrosoftConfig = {
+  readonly client: OAuthClientConfig | undefined;
+  /** A directory, or `common`. */
+  readonly tenant: string;
+  readonly tokenUrl: string;
 };
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -45,6 +73,21 @@ const list = z.string().transform((text) =>
     .filter((entry) => entry !== ''),
 );
 
+/** The JSON file that Google gives for a key of a service account; two of its fields are needed. */
+const serviceAccountKey = z.string().transform((text, context) => {
+  try {
+    const { client_email: email, private_key: privateKey } = JSON.parse(text);
+    if (typeof email === 'string' && typeof privateKey === 'string') return { email, privateKey };
+  } catch {
+    // Said below: the parser's own sentence would quote the key.
+  }
+  context.addIssue({
+    code: 'custom',
+    message: 'must be the JSON of a service account key, with client_email and private_key',
+  });
+  return z.NEVER;
+});
+
 /** Every variable that is read, with what it must look like. `.env.example` is held against this by a test. */
 export const environmentSchema = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:']).optional(),
@@ -65,8 +108,37 @@ export const environmentSchema = z.object({
   MAILGRESS_SOURCE_SECRET: z.string().startsWith('whsec_', { error: 'must begin with whsec_' }).optional(),
   MAILGRESS_EGRESS_ALLOW: list.default([]),
   MAILGRESS_BODY_LIMIT_BYTES: integer(1024, 200_000_000).default(52_428_800),
+  MAILGRESS_PUBSUB_AUDIENCE: z.string().optional(),
+  MAILGRESS_PUBSUB_SERVICE_ACCOUNT: z.email({ error: 'must be the address of a service account' }).optional(),
+  GMAIL_TOPIC: z
+    .string()
+    .regex(/^projects\/[^/\s]+\/topics\/[^/\s]+$/, {
+      error: 'must look like projects/my-project/topics/my-topic',
+    })
+    .optional(),
+  GOOGLE_CLIENT_ID: z.string().optional(),
+  GOOGLE_CLIENT_SECRET: z.string().optional(),
+  GOOGLE_SERVICE_ACCOUNT_JSON: serviceAccountKey.optional(),
+  GOOGLE_API_URL: url(['http:', 'https:']).default('https://gmail.googleapis.com/'),
+  GOOGLE_TOKEN_URL: url(['http:', 'https:']).default('https://oauth2.googleapis.com/token'),
+  GOOGLE_OIDC_CERTS_URL: url(['http:', 'https:']).default('https://www.googleapis.com/oauth2/v3/certs'),
+  GOOGLE_OIDC_ISSUER: url(['http:', 'https:']).default('https://accounts.google.com'),
+  MICROSOFT_CLIENT_ID: z.string().optional(),
+  MICROSOFT_CLIENT_SECRET: z.string().optional(),
+  MICROSOFT_TENANT: z
+    .string()
+    .regex(/^[A-Za-z0-9.-]+$/, { error: 'must be a directory (tenant) id or domain, or common' })
+    .default('common'),
+  MICROSOFT_TOKEN_URL: url(['http:', 'https:']).optional(),
   LOG_LEVEL: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }).default('info'),
 });
+
+/** Variables that mean something only together. */
+const PAIRS = [
+  ['MAILGRESS_PUBSUB_AUDIENCE', 'MAILGRESS_PUBSUB_SERVICE_ACCOUNT'],
+  ['GOOGLE_CLIENT_ID', 'GOOGLE_CLIENT_SECRET'],
+  ['MICROSOFT_CLIENT_ID', 'MICROSOFT_CLIENT_SECRET'],
+] as const;
 
 /**
  * Reads the environment.
@@ -85,6 +157,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       if (given[name] === undefined) faults.push({ path: name, message: 'is required with DATABASE_URL' });
     }
   }
+  for (const pair of PAIRS) {
+    const [missing, ...others] = pair.filter((name) => given[name] === undefined);
+    if (missing === undefined || others.length > 0) continue;
+    faults.push({ path: missing, message: `is required with ${pair.find((name) => name !== missing)}` });
+  }
   if (!parsed.success || faults.length > 0) throw configurationError(faults);
 
   const variables = parsed.data;
@@ -102,7 +179,35 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     sourceSecret: variables.MAILGRESS_SOURCE_SECRET,
     egressAllow: variables.MAILGRESS_EGRESS_ALLOW,
     bodyLimitBytes: variables.MAILGRESS_BODY_LIMIT_BYTES,
+    ...readProviders(variables),
     logLevel: variables.LOG_LEVEL,
+  };
+}
+
+function readProviders(
+  variables: z.infer<typeof environmentSchema>,
+): Pick<Config, 'pubsub' | 'google' | 'microsoft'> {
+  const { MAILGRESS_PUBSUB_AUDIENCE: audience, MAILGRESS_PUBSUB_SERVICE_ACCOUNT: serviceAccount } = variables;
+  const client = (id: string | undefined, secret: string | undefined) =>
+    id === undefined || secret === undefined ? undefined : { id, secret };
+  const tenant = variables.MICROSOFT_TENANT;
+  return {
+    pubsub: audience === undefined || serviceAccount === undefined ? undefined : { audience, serviceAccount },
+    google: {
+      client: client(variables.GOOGLE_CLIENT_ID, variables.GOOGLE_CLIENT_SECRET),
+      serviceAccount: variables.GOOGLE_SERVICE_ACCOUNT_JSON,
+      topic: variables.GMAIL_TOPIC,
+      apiUrl: variables.GOOGLE_API_URL,
+      tokenUrl: variables.GOOGLE_TOKEN_URL,
+      certsUrl: variables.GOOGLE_OIDC_CERTS_URL,
+      issuer: variables.GOOGLE_OIDC_ISSUER,
+    },
+    microsoft: {
+      client: client(variables.MICROSOFT_CLIENT_ID, variables.MICROSOFT_CLIENT_SECRET),
+      tenant,
+      tokenUrl:
+        variables.MICROSOFT_TOKEN_URL ?? `https://login.microsoftonline.com/${tenant}/oauth2/v2.0/token`,
+    },
   };
 }
 
