@@ -1,8 +1,13 @@
 import type { Logger } from 'pino';
+import type { GoogleConfig } from './config.ts';
+import { describeError } from './core/errors.ts';
 import { createKeyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress } from './deliver/egress.ts';
 import { createPoster } from './deliver/post.ts';
+import { createGmailAccess, type GmailQuota } from './gmail/access.ts';
+import { createGmailSources } from './gmail/connect.ts';
+import { startGmailSync } from './gmail/sync.ts';
 import { createApp } from './http/app.ts';
 import { startHttpServer } from './http/server.ts';
 import { createIngest } from './ingest.ts';
@@ -27,6 +32,7 @@ export type ServiceOptions = {
   allowLoopback: boolean;
   bodyLimitBytes: number;
   dispatch: boolean;
+  google: GoogleConfig;
   version: string;
   log: Logger;
   /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
@@ -35,6 +41,9 @@ export type ServiceOptions = {
   /** After how long without a heartbeat a script counts as silent, and how often that is looked at. */
   silentAfterMs?: number;
   silenceLookMs?: number;
+  /** What may be asked of Gmail, and how long a mail waits that it does not give. */
+  gmailQuota?: GmailQuota;
+  stubWaitsMs?: readonly number[];
   /** How long the store may take to answer. */
   storeDeadlineMs?: number;
 };
@@ -58,6 +67,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const keyring = createKeyring(options.secretKeys);
   const egress = createEgress({ allow: options.egressAllow, allowLoopback: options.allowLoopback });
   const database = openDatabase(options.databaseUrl, { deadlineMs: options.storeDeadlineMs });
+  let address = '';
   const stops: (() => Promise<void>)[] = [() => database.close()];
   const stop = async () => {
     for (const stopOne of stops.splice(0).reverse()) await stopOne();
@@ -106,11 +116,49 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     });
     stops.push(() => preparer.close());
 
-    let address = '';
+    const ingest = createIngest(preparer.prepare, (row) => commit.submit(row));
+
+    const access = createGmailAccess(options.google, options.gmailQuota);
+    const sync = options.dispatch
+      ? startGmailSync({
+          database,
+          keyring,
+          access,
+          ingest,
+          activity,
+          topic: options.google.topic,
+          reconnectUrl: (mailboxId) => `${options.publicUrl ?? address}/connect/google?mailbox=${mailboxId}`,
+          onEvent: wakeDispatcher,
+          log,
+          random,
+          scanIntervalMs,
+          stubWaitsMs: options.stubWaitsMs,
+        })
+      : undefined;
+    if (sync !== undefined) {
+      database.listen(GMAIL_CHANNEL, sync.wake);
+      stops.push(() => sync.stop());
+    }
+    const wakeSync = () =>
+      sync === undefined ? void database.hot.notify(GMAIL_CHANNEL, '').catch(() => {}) : sync.wake();
+    const gmail = createGmailSources({
+      database,
+      keyring,
+      access,
+      wake: wakeSync,
+      onWatchLeft: (error) =>
+        log.warn(
+          { reason: describeError(error) },
+          'could not end a watch of Gmail; it ends by itself in a week',
+        ),
+    });
+
     const app = createApp({
       database,
       keyring,
-      ingest: createIngest(preparer.prepare, (row) => commit.submit(row)),
+      ingest,
+      gmail,
+      wakeSync,
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
       egress,

@@ -86,6 +86,7 @@ async function startOwn(config: Config): Promise<{ url: string; token: string; s
       egressAllow: [],
       allowLoopback: true,
       bodyLimitBytes: config.bodyLimitBytes,
+      google: config.google,
       dispatch: true,
       version,
       log: pino({ level: 'silent' }),

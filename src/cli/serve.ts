@@ -50,6 +50,7 @@ async function serveOn(
     egressAllow: config.egressAllow,
     allowLoopback: config.database.kind === 'embedded',
     bodyLimitBytes: config.bodyLimitBytes,
+    google: config.google,
     dispatch,
     version,
     log,

@@ -20,6 +20,7 @@ import { messageRoutes } from './messages.ts';
 import { createRouter } from './openapi.ts';
 import { notFound, problemResponse, toMailgressError } from './problem.ts';
 import type { Services } from './services.ts';
+import { sourceSyncRoutes } from './source-sync.ts';
 import { sourceRoutes } from './sources.ts';
 import { stubRoutes } from './stubs.ts';
 
@@ -71,6 +72,7 @@ export function createApp(services: Services): OpenAPIHono {
   for (const routes of [
     mailboxRoutes,
     sourceRoutes,
+    sourceSyncRoutes,
     appsScriptRoutes,
     endpointRoutes,
     messageRoutes,

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
+import type { GmailSources } from '../gmail/connect.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Database } from '../store/database.ts';
 import type { IngressSources } from '../store/ingress-sources.ts';
@@ -14,6 +15,9 @@ export type Services = {
   ingressSources: IngressSources;
   activity: ActivityRecorder;
   egress: Egress;
+  gmail: GmailSources;
+  /** Call after a change that made a source due. */
+  wakeSync: () => void;
   /** Call after a commit that made deliveries due. */
   wakeDispatcher: () => void;
   adminToken: string;

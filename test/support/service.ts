@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { readConfig } from '../../src/config.ts';
 import { sign } from '../../src/core/signature.ts';
 import { type Service, type ServiceOptions, startService } from '../../src/service.ts';
 import { createTestDatabase } from './database.ts';
@@ -36,6 +37,7 @@ export async function startTestService(options: Partial<ServiceOptions> = {}): P
     allowLoopback: true,
     bodyLimitBytes: 1024 * 1024,
     dispatch: true,
+    google: readConfig({}).google,
     version: '0.0.0-test',
     log: pino({ level: 'silent' }),
     ...options,
