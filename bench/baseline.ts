@@ -86,6 +86,7 @@ const app = createApp({
     forgetAll: () => {},
   },
   activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
+  pubsub: undefined,
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},
   adminToken: 'a token for the bench, of 24 characters',

@@ -8,8 +8,10 @@ import { startHttpServer } from './http/server.ts';
 import { createIngest } from './ingest.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
+import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
+import { createHintRecorder, GMAIL_CHANNEL } from './store/hints.ts';
 import { rememberSources } from './store/ingress-sources.ts';
 import { resealSecrets } from './store/secrets.ts';
 import { createActivityRecorder } from './store/source-activity.ts';
@@ -27,6 +29,8 @@ export type ServiceOptions = {
   allowLoopback: boolean;
   bodyLimitBytes: number;
   dispatch: boolean;
+  /** What a push of Pub/Sub must carry; undefined: none is taken. */
+  pubsub?: PushTokenOptions | undefined;
   version: string;
   log: Logger;
   /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
@@ -106,6 +110,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     });
     stops.push(() => preparer.close());
 
+    const hints = createHintRecorder(database.hot, {
+      deadlineMs: database.deadlineMs,
+      onHints: () => {},
+      notifyChannel: GMAIL_CHANNEL,
+    });
+    stops.push(() => hints.drained());
+    const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
+
     let address = '';
     const app = createApp({
       database,
@@ -113,6 +125,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       ingest: createIngest(preparer.prepare, (row) => commit.submit(row)),
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
+      pubsub: verifyToken && { verifyToken, hints },
       egress,
       wakeDispatcher,
       adminToken: options.adminToken,
@@ -129,4 +142,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await stop();
     throw error;
   }
+}
+
+/** Loaded where it is configured alone: what verifies tokens takes memory. */
+async function createVerifier(options: PushTokenOptions, log: Logger): Promise<VerifyPushToken> {
+  const { createPushTokenVerifier } = await import('./sources/gmail/push-token.ts');
+  return createPushTokenVerifier(options, (reason) =>
+    log.warn({ reason }, 'keys of push tokens out of reach'),
+  );
 }

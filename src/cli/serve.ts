@@ -51,6 +51,11 @@ async function serveOn(
     allowLoopback: config.database.kind === 'embedded',
     bodyLimitBytes: config.bodyLimitBytes,
     dispatch,
+    pubsub: config.pubsub && {
+      ...config.pubsub,
+      issuer: config.google.issuer,
+      certsUrl: config.google.certsUrl,
+    },
     version,
     log,
   });

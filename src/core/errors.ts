@@ -11,6 +11,8 @@ export type ErrorCode =
   | 'body_too_large'
   | 'egress_blocked'
   | 'raw_expired'
+  | 'pubsub_not_configured'
+  | 'keys_unavailable'
   | 'store_unavailable'
   | 'overloaded'
   | 'configuration'
