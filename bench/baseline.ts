@@ -75,6 +75,7 @@ await sql`
     from_address text, subject text, document json NOT NULL, raw bytea NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(), UNIQUE (mailbox_id, provider_id))`;
 
+const nobody = () => Promise.reject(new Error('the bench has no Gmail'));
 const app = createApp({
   database: openDatabase(url),
   keyring: createKeyring(['a key for the bench, of 32 characters']),
@@ -86,6 +87,9 @@ const app = createApp({
     forgetAll: () => {},
   },
   activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
+  pubsub: undefined,
+  gmail: { create: nobody, connect: nobody, prepareEnd: nobody },
+  wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},
   adminToken: 'a token for the bench, of 24 characters',

@@ -1,18 +1,17 @@
 import type { Logger } from 'pino';
 import type { GoogleConfig } from './config.ts';
-import { describeError } from './core/errors.ts';
 import { createKeyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress } from './deliver/egress.ts';
 import { createPoster } from './deliver/post.ts';
-import { createGmailAccess, type GmailQuota } from './gmail/access.ts';
-import { createGmailSources } from './gmail/connect.ts';
-import { startGmailSync } from './gmail/sync.ts';
+import type { GmailQuota } from './gmail/access.ts';
+import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
 import { startHttpServer } from './http/server.ts';
 import { createIngest } from './ingest.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
+import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
 import { rememberSources } from './store/ingress-sources.ts';
@@ -33,6 +32,8 @@ export type ServiceOptions = {
   bodyLimitBytes: number;
   dispatch: boolean;
   google: GoogleConfig;
+  /** What a push of Pub/Sub must carry; undefined: none is taken. */
+  pubsub?: PushTokenOptions | undefined;
   version: string;
   log: Logger;
   /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
@@ -117,50 +118,27 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stops.push(() => preparer.close());
 
     const ingest = createIngest(preparer.prepare, (row) => commit.submit(row));
-
-    const access = createGmailAccess(options.google, options.gmailQuota);
-    const sync = options.dispatch
-      ? startGmailSync({
-          database,
-          keyring,
-          access,
-          ingest,
-          activity,
-          topic: options.google.topic,
-          reconnectUrl: (mailboxId) => `${options.publicUrl ?? address}/connect/google?mailbox=${mailboxId}`,
-          onEvent: wakeDispatcher,
-          log,
-          random,
-          scanIntervalMs,
-          stubWaitsMs: options.stubWaitsMs,
-        })
-      : undefined;
-    if (sync !== undefined) {
-      database.listen(GMAIL_CHANNEL, sync.wake);
-      stops.push(() => sync.stop());
-    }
-    const wakeSync = () =>
-      sync === undefined ? void database.hot.notify(GMAIL_CHANNEL, '').catch(() => {}) : sync.wake();
-    const gmail = createGmailSources({
+    const gmail = startGmail({
+      ...options,
       database,
       keyring,
-      access,
-      wake: wakeSync,
-      onWatchLeft: (error) =>
-        log.warn(
-          { reason: describeError(error) },
-          'could not end a watch of Gmail; it ends by itself in a week',
-        ),
+      ingest,
+      activity,
+      reconnectUrl: (mailboxId) => `${options.publicUrl ?? address}/connect/google?mailbox=${mailboxId}`,
+      onEvent: wakeDispatcher,
     });
+    stops.push(() => gmail.stop());
+    const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
 
     const app = createApp({
       database,
       keyring,
       ingest,
-      gmail,
-      wakeSync,
+      gmail: gmail.sources,
+      wakeSync: gmail.wake,
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
+      pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
       wakeDispatcher,
       adminToken: options.adminToken,
@@ -177,4 +155,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await stop();
     throw error;
   }
+}
+
+/** Loaded where it is configured alone: what verifies tokens takes memory. */
+async function createVerifier(options: PushTokenOptions, log: Logger): Promise<VerifyPushToken> {
+  const { createPushTokenVerifier } = await import('./sources/gmail/push-token.ts');
+  return createPushTokenVerifier(options, (reason) =>
+    log.warn({ reason }, 'keys of push tokens out of reach'),
+  );
 }

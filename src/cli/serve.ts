@@ -52,6 +52,11 @@ async function serveOn(
     bodyLimitBytes: config.bodyLimitBytes,
     google: config.google,
     dispatch,
+    pubsub: config.pubsub && {
+      ...config.pubsub,
+      issuer: config.google.issuer,
+      certsUrl: config.google.certsUrl,
+    },
     version,
     log,
   });

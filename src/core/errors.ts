@@ -14,6 +14,8 @@ export type ErrorCode =
   | 'provider_unavailable'
   | 'not_configured'
   | 'raw_expired'
+  | 'pubsub_not_configured'
+  | 'keys_unavailable'
   | 'store_unavailable'
   | 'overloaded'
   | 'configuration'

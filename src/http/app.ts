@@ -19,6 +19,7 @@ import { mailboxRoutes } from './mailboxes.ts';
 import { messageRoutes } from './messages.ts';
 import { createRouter } from './openapi.ts';
 import { notFound, problemResponse, toMailgressError } from './problem.ts';
+import { pubsubRoutes } from './pubsub.ts';
 import type { Services } from './services.ts';
 import { sourceSyncRoutes } from './source-sync.ts';
 import { sourceRoutes } from './sources.ts';
@@ -54,6 +55,7 @@ export function createApp(services: Services): OpenAPIHono {
 
   // First and without a key: these are signed.
   app.route('/', ingestRoutes(services));
+  app.route('/', pubsubRoutes(services));
   app.route('/', healthRoutes(services));
   app.doc31('/openapi.json', {
     openapi: '3.1.0',

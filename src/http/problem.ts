@@ -32,6 +32,8 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   source_stopped: { status: 409, title: 'The source is stopped' },
   raw_expired: { status: 410, title: 'The raw mail is no longer kept' },
   body_too_large: { status: 413, title: 'The body is too large' },
+  pubsub_not_configured: { status: 503, title: 'Pushes of Pub/Sub are not configured' },
+  keys_unavailable: { status: 503, title: 'The signing keys are out of reach' },
   store_unavailable: { status: 503, title: 'The database is out of reach' },
   overloaded: { status: 503, title: 'Too much at once' },
   database_behind: { status: 503, title: 'The database is not migrated' },

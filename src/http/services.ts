@@ -3,7 +3,10 @@ import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
 import type { GmailSources } from '../gmail/connect.ts';
 import type { Ingest } from '../ingest.ts';
+import type { VerifyPushToken } from '../sources/gmail/push-token.ts';
 import type { Database } from '../store/database.ts';
+import type { GroupCommit } from '../store/group-commit.ts';
+import type { Hint } from '../store/hints.ts';
 import type { IngressSources } from '../store/ingress-sources.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
 
@@ -14,6 +17,8 @@ export type Services = {
   ingest: Ingest;
   ingressSources: IngressSources;
   activity: ActivityRecorder;
+  /** Undefined: pushes of Pub/Sub are not configured. */
+  pubsub: Pubsub | undefined;
   egress: Egress;
   gmail: GmailSources;
   /** Call after a change that made a source due. */
@@ -27,3 +32,6 @@ export type Services = {
   version: string;
   log: Logger;
 };
+
+/** What takes a push of Gmail. */
+export type Pubsub = { verifyToken: VerifyPushToken; hints: GroupCommit<Hint, number> };
