@@ -1,13 +1,17 @@
 import type { Logger } from 'pino';
+import type { GoogleConfig, MicrosoftConfig } from './config.ts';
+import { createConnectSource } from './connect-source.ts';
 import { createKeyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress } from './deliver/egress.ts';
 import { createPoster } from './deliver/post.ts';
 import { createApp } from './http/app.ts';
 import { startHttpServer } from './http/server.ts';
+import type { ConnectSource } from './http/services.ts';
 import { createIngest } from './ingest.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
+import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
 import { rememberSources } from './store/ingress-sources.ts';
@@ -26,6 +30,8 @@ export type ServiceOptions = {
   egressAllow: readonly string[];
   allowLoopback: boolean;
   bodyLimitBytes: number;
+  google: GoogleConfig;
+  microsoft: MicrosoftConfig;
   dispatch: boolean;
   version: string;
   log: Logger;
@@ -37,6 +43,8 @@ export type ServiceOptions = {
   silenceLookMs?: number;
   /** How long the store may take to answer. */
   storeDeadlineMs?: number;
+  /** For tests of the consent: what is done with it, instead of a source that reads. */
+  connectSource?: ConnectSource;
 };
 
 export type Service = {
@@ -115,6 +123,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       activity,
       egress,
       wakeDispatcher,
+      consents: createConsents(options),
+      connectSource: options.connectSource ?? createConnectSource(database.sql, keyring),
       adminToken: options.adminToken,
       bodyLimitBytes: options.bodyLimitBytes,
       publicUrl: () => options.publicUrl ?? address,

@@ -50,6 +50,8 @@ async function serveOn(
     egressAllow: config.egressAllow,
     allowLoopback: config.database.kind === 'embedded',
     bodyLimitBytes: config.bodyLimitBytes,
+    google: config.google,
+    microsoft: config.microsoft,
     dispatch,
     version,
     log,

@@ -13,6 +13,8 @@ export type ErrorCode =
   | 'raw_expired'
   | 'store_unavailable'
   | 'overloaded'
+  | 'oauth_not_configured'
+  | 'provider_unavailable'
   | 'configuration'
   | 'database_behind'
   | 'already_running'

@@ -1,7 +1,11 @@
 import type { Logger } from 'pino';
+import type { Id } from '../core/ids.ts';
+import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
 import type { Ingest } from '../ingest.ts';
+import type { Consents } from '../sources/oauth/consent.ts';
+import type { OAuthProvider } from '../sources/oauth/providers.ts';
 import type { Database } from '../store/database.ts';
 import type { IngressSources } from '../store/ingress-sources.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
@@ -16,6 +20,8 @@ export type Services = {
   egress: Egress;
   /** Call after a commit that made deliveries due. */
   wakeDispatcher: () => void;
+  consents: Consents;
+  connectSource: ConnectSource;
   adminToken: string;
   bodyLimitBytes: number;
   /** The base URL others reach us under, without a trailing slash. */
@@ -23,3 +29,17 @@ export type Services = {
   version: string;
   log: Logger;
 };
+
+/**
+ * Makes the source that reads a mailbox by a person's consent, or gives the one there is its new credentials and
+ * starts it.
+ *
+ * @param account the address that the provider calls the account by.
+ * @returns undefined if there is no such mailbox.
+ */
+export type ConnectSource = (
+  mailboxId: Id<'mbx'>,
+  provider: OAuthProvider,
+  refreshToken: string,
+  account: string,
+) => Promise<Source | undefined>;
