@@ -11,6 +11,7 @@ import { once } from 'node:events';
 import { createAdaptorServer } from '@hono/node-server';
 import { pino } from 'pino';
 import postgres from 'postgres';
+import { readConfig } from '../src/config.ts';
 import { createId, uuidOf } from '../src/core/ids.ts';
 import { normalize } from '../src/core/normalize.ts';
 import { createKeyring } from '../src/core/sealed.ts';
@@ -18,6 +19,7 @@ import { createSecret } from '../src/core/signature.ts';
 import { createEgress } from '../src/deliver/egress.ts';
 import { createApp } from '../src/http/app.ts';
 import type { Ingest } from '../src/ingest.ts';
+import { createConsents } from '../src/sources/oauth/consent.ts';
 import { openDatabase } from '../src/store/database.ts';
 import type { IngressSource } from '../src/store/sources.ts';
 
@@ -92,6 +94,8 @@ const app = createApp({
   wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},
+  consents: createConsents(readConfig({})),
+  connectSource: async () => undefined,
   adminToken: 'a token for the bench, of 24 characters',
   bodyLimitBytes: 50_000_000,
   publicUrl: () => '',

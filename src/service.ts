@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
-import type { GoogleConfig } from './config.ts';
+import type { GoogleConfig, MicrosoftConfig } from './config.ts';
+import { createConnectSource } from './connect-source.ts';
 import { createKeyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress } from './deliver/egress.ts';
@@ -7,11 +8,14 @@ import { createPoster } from './deliver/post.ts';
 import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
+import { connectLink } from './http/connect-link.ts';
 import { startHttpServer } from './http/server.ts';
+import type { ConnectSource } from './http/services.ts';
 import { createIngest } from './ingest.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
 import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
+import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
 import { rememberSources } from './store/ingress-sources.ts';
@@ -30,8 +34,9 @@ export type ServiceOptions = {
   egressAllow: readonly string[];
   allowLoopback: boolean;
   bodyLimitBytes: number;
-  dispatch: boolean;
   google: GoogleConfig;
+  microsoft: MicrosoftConfig;
+  dispatch: boolean;
   /** What a push of Pub/Sub must carry; undefined: none is taken. */
   pubsub?: PushTokenOptions | undefined;
   version: string;
@@ -47,6 +52,8 @@ export type ServiceOptions = {
   stubWaitsMs?: readonly number[];
   /** How long the store may take to answer. */
   storeDeadlineMs?: number;
+  /** For tests of the consent: what is done with it, instead of a source that reads. */
+  connectSource?: ConnectSource;
 };
 
 export type Service = {
@@ -124,7 +131,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       keyring,
       ingest,
       activity,
-      reconnectUrl: (mailboxId) => `${options.publicUrl ?? address}/connect/google?mailbox=${mailboxId}`,
+      reconnectUrl: (mailboxId) =>
+        connectLink({ keyring, provider: 'google', mailboxId, publicUrl: options.publicUrl ?? address }).url,
       onEvent: wakeDispatcher,
     });
     stops.push(() => gmail.stop());
@@ -141,6 +149,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
       wakeDispatcher,
+      consents: createConsents(options),
+      connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
       adminToken: options.adminToken,
       bodyLimitBytes: options.bodyLimitBytes,
       publicUrl: () => options.publicUrl ?? address,

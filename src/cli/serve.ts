@@ -51,6 +51,7 @@ async function serveOn(
     allowLoopback: config.database.kind === 'embedded',
     bodyLimitBytes: config.bodyLimitBytes,
     google: config.google,
+    microsoft: config.microsoft,
     dispatch,
     pubsub: config.pubsub && {
       ...config.pubsub,

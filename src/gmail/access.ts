@@ -21,7 +21,7 @@ export const GMAIL_QUOTA: GmailQuota = { unitsPerMinute: 6000, projectUnitsPerMi
 export type GmailAccess = {
   /**
    * @param account the address, for the quota and for the service account to speak for.
-   * @throws MailgressError `not_configured` when what these credentials need is not set.
+   * @throws MailgressError `oauth_not_configured` when what these credentials need is not set.
    */
   open(account: string, credentials: Credentials): Gmail;
 };
@@ -78,7 +78,7 @@ function grantOf(google: GoogleConfig, account: string, credentials: Credentials
 }
 
 function notConfigured(variables: string): MailgressError {
-  return new MailgressError('not_configured', `To read Gmail this way the service needs ${variables}`);
+  return new MailgressError('oauth_not_configured', `To read Gmail this way the service needs ${variables}`);
 }
 
 /** A refresh token is no key of a map: what is kept in memory for long is its hash. */

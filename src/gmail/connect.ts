@@ -2,9 +2,9 @@ import type { Credentials } from '../core/credentials.ts';
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
-import { isSameAccount } from '../core/same-account.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { GmailError } from '../sources/gmail/gmail-error.ts';
+import { isSameAccount } from '../sources/oauth/account.ts';
 import type { Database } from '../store/database.ts';
 import {
   createGmailSource,
@@ -23,7 +23,7 @@ export type GmailSources = {
    * Asks Gmail for the account's profile, and begins the source where that is now.
    *
    * @returns undefined if there is no such mailbox.
-   * @throws MailgressError `conflict` when the mailbox has such a source; `credentials_refused`, `not_configured`,
+   * @throws MailgressError `conflict` when the mailbox has such a source; `credentials_refused`, `oauth_not_configured`,
    * `provider_unavailable`.
    */
   create(mailboxId: Id<'mbx'>, input: GmailInput): Promise<Source | undefined>;
@@ -64,7 +64,7 @@ export function createGmailSources(options: {
       .open(address, credentials)
       .profile(AbortSignal.timeout(PROFILE_TIMEOUT_MS))
       .catch(throwForCaller);
-    if (!isSameAccount(profile.address, address)) {
+    if (!isSameAccount(address, profile.address)) {
       throw new MailgressError(
         'credentials_refused',
         `These credentials are of ${profile.address}, and the mailbox is ${address}`,

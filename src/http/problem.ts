@@ -1,8 +1,9 @@
 import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
+import type { Logger } from 'pino';
 import { z } from 'zod';
 import { type ErrorCode, MailgressError } from '../core/errors.ts';
-import { isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
+import { describeStoreError, isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
 
 /** RFC 9457, with a stable `code` and, for bad input, where it is bad. */
 export const problemSchema = z.object({
@@ -22,8 +23,6 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   invalid_json: { status: 400, title: 'The body is not JSON' },
   egress_blocked: { status: 400, title: 'This address may not be called' },
   credentials_refused: { status: 400, title: 'The mail provider refuses these credentials' },
-  not_configured: { status: 503, title: 'The service is not set up for that' },
-  provider_unavailable: { status: 503, title: 'The mail provider is out of reach' },
   unauthorized: { status: 401, title: 'Not signed or not authorized' },
   forbidden: { status: 403, title: 'This key may not do that' },
   not_found: { status: 404, title: 'There is no such thing' },
@@ -36,6 +35,8 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   keys_unavailable: { status: 503, title: 'The signing keys are out of reach' },
   store_unavailable: { status: 503, title: 'The database is out of reach' },
   overloaded: { status: 503, title: 'Too much at once' },
+  oauth_not_configured: { status: 503, title: 'This service is not set up for this provider' },
+  provider_unavailable: { status: 503, title: 'The mail provider is out of reach' },
   database_behind: { status: 503, title: 'The database is not migrated' },
 };
 const INTERNAL = { status: 500, title: 'A fault of ours' } as const;
@@ -53,6 +54,11 @@ export function toMailgressError(error: unknown): MailgressError {
   });
 }
 
+/** The status that a problem is answered with. */
+export function problemStatus({ code }: MailgressError): Status {
+  return (PROBLEMS[code] ?? INTERNAL).status;
+}
+
 export function problemResponse(c: Context, error: MailgressError): Response {
   const { status, title } = PROBLEMS[error.code] ?? INTERNAL;
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
@@ -67,6 +73,14 @@ export function problemResponse(c: Context, error: MailgressError): Response {
     ...(error.faults.length > 0 && { errors: [...error.faults] }),
   };
   return c.body(JSON.stringify(body), status, headers);
+}
+
+/** What is no fault of the caller. */
+export function logProblem(error: MailgressError, log: Logger): void {
+  const reason = describeStoreError(error.cause ?? error);
+  if (error.code === 'internal') log.error({ reason }, 'request failed');
+  if (error.code === 'store_unavailable') log.warn({ reason }, 'database out of reach');
+  if (error.code === 'provider_unavailable') log.warn({ reason }, 'provider out of reach');
 }
 
 /** What hono's own validators throw: 415, and 400 for bad JSON. */

@@ -26,6 +26,7 @@ export type PushSource = { id: string; secret: string; ingestUrl: string };
 export async function startTestService(options: Partial<ServiceOptions> = {}): Promise<TestService> {
   const database = options.databaseUrl === undefined ? await createTestDatabase() : undefined;
   const databaseUrl = options.databaseUrl ?? database?.url ?? '';
+  const { google, microsoft } = readConfig({});
   const service = await startService({
     databaseUrl,
     host: '127.0.0.1',
@@ -36,8 +37,9 @@ export async function startTestService(options: Partial<ServiceOptions> = {}): P
     egressAllow: [],
     allowLoopback: true,
     bodyLimitBytes: 1024 * 1024,
+    google,
+    microsoft,
     dispatch: true,
-    google: readConfig({}).google,
     version: '0.0.0-test',
     log: pino({ level: 'silent' }),
     ...options,
