@@ -10,6 +10,7 @@ import {
 } from '../core/resources.ts';
 import type { Client } from './client.ts';
 import { type ClientOptions, clientCommand, findMailboxId, listAll, withClient } from './client-command.ts';
+import { addGmailSource, type GmailOptions } from './connect.ts';
 import { ago, say, sayJson, table } from './print.ts';
 
 /** The commands that make and list what the API has: mailbox, source, endpoint. */
@@ -55,11 +56,23 @@ function addSourceCommands(source: Command): void {
     .requiredOption('--mailbox <address or id>', 'of which mailbox')
     .requiredOption(
       '--kind <kind>',
-      'raw (any program that has RFC 5322 bytes) or apps-script (Gmail pushes)',
+      'raw (any program that has RFC 5322 bytes), apps-script (Gmail pushes), or gmail (read by consent)',
     )
-    .addHelpText('after', '\nExample:\n  mailgress source add --mailbox me@example.com --kind raw\n')
+    .option('--service-account', 'gmail: read in the name of the service account; nobody is asked')
+    .option('--timeout <seconds>', 'gmail: how long to wait for the consent', '300')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  mailgress source add --mailbox me@example.com --kind raw
+  mailgress source add --mailbox me@example.com --kind gmail    asks for consent, in a browser
+`,
+    )
     .action(
-      withClient(async (client, options: ClientOptions & { mailbox: string; kind: string }) => {
+      withClient(async (client, options: ClientOptions & GmailOptions & { kind: string }) => {
+        if (options.kind === 'gmail') return addGmailSource(client, options);
+        if (options.serviceAccount)
+          throw new MailgressError('usage', '--service-account is for --kind gmail');
         const mailboxId = await findMailboxId(client, options.mailbox);
         const made = sourceSchema
           .extend({ secret: z.string(), ingestUrl: z.string() })

@@ -133,7 +133,7 @@ Open the link again, and allow cookies.',
     c,
     200,
     'Connected',
-    `The mail of ${address} now comes in. You can close this page.`,
+    `Mailgress may now read the mail of ${address}. You can close this page.`,
     `To end it, remove the access of this app at ${PROVIDERS[provider].revokeAt}.`,
   );
 }

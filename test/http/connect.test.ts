@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { readConfig } from '../../src/config.ts';
 import { createKeyring } from '../../src/core/sealed.ts';
 import { connectLink, LINK_LIFETIME_MS } from '../../src/http/connect-link.ts';
 import { type Browser, createBrowser } from '../support/browser.ts';
@@ -522,8 +523,56 @@ describe('nothing is connected, and the page says what to do,', () => {
   });
 });
 
+test('what one replica began, another takes back', async () => {
+  const replica = await startTestService({
+    ...google.settings,
+    databaseUrl: service.databaseUrl,
+    dispatch: false,
+    publicUrl: service.address,
+  });
+  try {
+    const link = (await newLink()).replace(service.address, replica.address);
+    const begun = await fetch(link, { redirect: 'manual' });
+    const [cookie = ''] = begun.headers.getSetCookie();
+    const callback = await consentTo(begun.headers.get('location') ?? '', createBrowser());
+    const response = await fetch(callback, { headers: { cookie: cookie.split(';')[0] ?? '' } });
+    await expectPage(response, 200);
+    assert.equal(connected.length, 1);
+  } finally {
+    await replica.stop();
+  }
+});
+
+test('a fault of ours after the consent is told without its words, and logged without the token', async () => {
+  const captured = captureLog();
+  let refreshToken = '';
+  const broken = await startTestService({
+    ...google.settings,
+    log: captured.log,
+    databaseUrl: service.databaseUrl,
+    dispatch: false,
+    connectSource: async (_id, _provider, token) => {
+      refreshToken = token;
+      throw new Error('words of the inside');
+    },
+  });
+  try {
+    const { url } = connectLink({ keyring, provider: 'google', mailboxId, publicUrl: broken.address });
+    const { response } = await createBrowser().open(url);
+    const text = await expectPage(response, 500);
+    assert.match(text, /Something went wrong here/);
+    assert.ok(text.includes(response.headers.get('x-request-id') ?? 'none'));
+    assert.doesNotMatch(text, /words of the inside/);
+    const logged = captured.lines.map((line) => JSON.stringify(line)).join();
+    assert.match(logged, /words of the inside/);
+    assert.ok(refreshToken !== '' && !`${text}${logged}`.includes(refreshToken));
+  } finally {
+    await broken.stop();
+  }
+});
+
 test('a service without an OAuth client says which variables to set', async () => {
-  const { google: none } = (await import('../../src/config.ts')).readConfig({});
+  const { google: none } = readConfig({});
   const bare = await startTestService({ google: none, databaseUrl: service.databaseUrl, dispatch: false });
   try {
     for (const [provider, variables] of [
