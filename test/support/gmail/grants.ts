@@ -59,7 +59,7 @@ export async function createGrants(settings: {
     const { status, json } = await upstream.send({
       method: 'POST',
       path: '/oauth2/token',
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...upstream.as(accounts[0] ?? '') },
       body: form.toString(),
     });
     if (status !== 200) return { status, body: json };

@@ -122,11 +122,14 @@ async function answer(proxied: Proxied, { request, url, body, named, account }: 
     const reply = await upstream.gmail(account, request.method ?? '', path, parsed(body));
     return { status: reply.status, headers: contentType(reply.headers), body: reply.bytes };
   }
+  // Of a token that it does not know emulate says it is the first account's.
+  const isPersonal = /^Bearer /i.test(request.headers.authorization ?? '');
+  if (isPersonal && account === undefined) return UNAUTHORIZED;
   // Consent pages and the like.
   const reply = await upstream.send({
     method: request.method ?? '',
     path: url.pathname + url.search,
-    headers: contentType(headers),
+    headers: { ...contentType(headers), ...(account !== undefined && upstream.as(account)) },
     body: body.length > 0 ? body : undefined,
   });
   const location = reply.headers.location;
