@@ -11,6 +11,7 @@ import { once } from 'node:events';
 import { createAdaptorServer } from '@hono/node-server';
 import { pino } from 'pino';
 import postgres from 'postgres';
+import { readConfig } from '../src/config.ts';
 import { createId, uuidOf } from '../src/core/ids.ts';
 import { normalize } from '../src/core/normalize.ts';
 import { createKeyring } from '../src/core/sealed.ts';
@@ -18,6 +19,7 @@ import { createSecret } from '../src/core/signature.ts';
 import { createEgress } from '../src/deliver/egress.ts';
 import { createApp } from '../src/http/app.ts';
 import type { Ingest } from '../src/ingest.ts';
+import { createConsents } from '../src/sources/oauth/consent.ts';
 import { openDatabase } from '../src/store/database.ts';
 import type { IngressSource } from '../src/store/sources.ts';
 
@@ -75,6 +77,7 @@ await sql`
     from_address text, subject text, document json NOT NULL, raw bytea NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(), UNIQUE (mailbox_id, provider_id))`;
 
+const nobody = () => Promise.reject(new Error('the bench has no Gmail'));
 const app = createApp({
   database: openDatabase(url),
   keyring: createKeyring(['a key for the bench, of 32 characters']),
@@ -86,8 +89,13 @@ const app = createApp({
     forgetAll: () => {},
   },
   activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
+  pubsub: undefined,
+  gmail: { create: nobody, connect: nobody, prepareEnd: nobody },
+  wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},
+  consents: createConsents(readConfig({})),
+  connectSource: async () => undefined,
   adminToken: 'a token for the bench, of 24 characters',
   bodyLimitBytes: 50_000_000,
   publicUrl: () => '',

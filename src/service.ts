@@ -1,13 +1,21 @@
 import type { Logger } from 'pino';
+import type { GoogleConfig, MicrosoftConfig } from './config.ts';
+import { createConnectSource } from './connect-source.ts';
 import { createKeyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress } from './deliver/egress.ts';
 import { createPoster } from './deliver/post.ts';
+import type { GmailQuota } from './gmail/access.ts';
+import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
+import { connectLink } from './http/connect-link.ts';
 import { startHttpServer } from './http/server.ts';
+import type { ConnectSource } from './http/services.ts';
 import { createIngest } from './ingest.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
+import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
+import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { openDatabase } from './store/database.ts';
 import { rememberSources } from './store/ingress-sources.ts';
@@ -26,7 +34,11 @@ export type ServiceOptions = {
   egressAllow: readonly string[];
   allowLoopback: boolean;
   bodyLimitBytes: number;
+  google: GoogleConfig;
+  microsoft: MicrosoftConfig;
   dispatch: boolean;
+  /** What a push of Pub/Sub must carry; undefined: none is taken. */
+  pubsub?: PushTokenOptions | undefined;
   version: string;
   log: Logger;
   /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
@@ -35,8 +47,13 @@ export type ServiceOptions = {
   /** After how long without a heartbeat a script counts as silent, and how often that is looked at. */
   silentAfterMs?: number;
   silenceLookMs?: number;
+  /** What may be asked of Gmail, and how long a mail waits that it does not give. */
+  gmailQuota?: GmailQuota;
+  stubWaitsMs?: readonly number[];
   /** How long the store may take to answer. */
   storeDeadlineMs?: number;
+  /** For tests of the consent: what is done with it, instead of a source that reads. */
+  connectSource?: ConnectSource;
 };
 
 export type Service = {
@@ -58,6 +75,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const keyring = createKeyring(options.secretKeys);
   const egress = createEgress({ allow: options.egressAllow, allowLoopback: options.allowLoopback });
   const database = openDatabase(options.databaseUrl, { deadlineMs: options.storeDeadlineMs });
+  let address = '';
   const stops: (() => Promise<void>)[] = [() => database.close()];
   const stop = async () => {
     for (const stopOne of stops.splice(0).reverse()) await stopOne();
@@ -106,15 +124,33 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     });
     stops.push(() => preparer.close());
 
-    let address = '';
+    const ingest = createIngest(preparer.prepare, (row) => commit.submit(row));
+    const gmail = startGmail({
+      ...options,
+      database,
+      keyring,
+      ingest,
+      activity,
+      reconnectUrl: (mailboxId) =>
+        connectLink({ keyring, provider: 'google', mailboxId, publicUrl: options.publicUrl ?? address }).url,
+      onEvent: wakeDispatcher,
+    });
+    stops.push(() => gmail.stop());
+    const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
+
     const app = createApp({
       database,
       keyring,
-      ingest: createIngest(preparer.prepare, (row) => commit.submit(row)),
+      ingest,
+      gmail: gmail.sources,
+      wakeSync: gmail.wake,
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
+      pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
       wakeDispatcher,
+      consents: createConsents(options),
+      connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
       adminToken: options.adminToken,
       bodyLimitBytes: options.bodyLimitBytes,
       publicUrl: () => options.publicUrl ?? address,
@@ -129,4 +165,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await stop();
     throw error;
   }
+}
+
+/** Loaded where it is configured alone: what verifies tokens takes memory. */
+async function createVerifier(options: PushTokenOptions, log: Logger): Promise<VerifyPushToken> {
+  const { createPushTokenVerifier } = await import('./sources/gmail/push-token.ts');
+  return createPushTokenVerifier(options, (reason) =>
+    log.warn({ reason }, 'keys of push tokens out of reach'),
+  );
 }

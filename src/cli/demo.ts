@@ -86,6 +86,8 @@ async function startOwn(config: Config): Promise<{ url: string; token: string; s
       egressAllow: [],
       allowLoopback: true,
       bodyLimitBytes: config.bodyLimitBytes,
+      google: demoConfig.google,
+      microsoft: demoConfig.microsoft,
       dispatch: true,
       version,
       log: pino({ level: 'silent' }),

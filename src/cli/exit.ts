@@ -20,11 +20,13 @@ const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   not_found: EXIT.dataError,
   configuration: EXIT.configuration,
   unauthorized: EXIT.configuration,
+  oauth_not_configured: EXIT.configuration,
   already_running: EXIT.unavailable,
   address_taken: EXIT.unavailable,
   database_behind: EXIT.unavailable,
   embedded_database: EXIT.unavailable,
   service_unavailable: EXIT.unavailable,
+  provider_unavailable: EXIT.unavailable,
   store_unavailable: EXIT.temporary,
 };
 

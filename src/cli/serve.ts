@@ -50,7 +50,14 @@ async function serveOn(
     egressAllow: config.egressAllow,
     allowLoopback: config.database.kind === 'embedded',
     bodyLimitBytes: config.bodyLimitBytes,
+    google: config.google,
+    microsoft: config.microsoft,
     dispatch,
+    pubsub: config.pubsub && {
+      ...config.pubsub,
+      issuer: config.google.issuer,
+      certsUrl: config.google.certsUrl,
+    },
     version,
     log,
   });

@@ -36,6 +36,11 @@ export const sourceStateSchema = z.enum([
   'disabled',
 ]);
 
+/** What the owner of a source of kind gmail may choose. */
+export const gmailSettingsSchema = z.strictObject({
+  sent: z.boolean().optional().describe('Also mail that was sent and is not in the inbox; not without'),
+});
+
 export const sourceSchema = z.object({
   id: z.string(),
   tenant: z.string(),
@@ -51,6 +56,11 @@ export const sourceSchema = z.object({
     .record(z.string(), z.unknown())
     .nullable()
     .describe('What the pushing script last said of itself'),
+  lag: z.int().describe('Mails known of that are not stored yet'),
+  leaseHolder: z.string().nullable().describe('The process that works on it'),
+  nextAttemptAt: time
+    .nullable()
+    .describe('When it is looked at next without being told; null of pushing programs'),
   lastProvenAliveAt: time.nullable(),
   lastMessageAt: time.nullable(),
   counts: z.object({
@@ -61,13 +71,17 @@ export const sourceSchema = z.object({
   createdAt: time,
 });
 
+/** A stretch of history that a source could not read. A wish to read old mail (`requested`) is kept alike. */
 export const gapSchema = z.object({
   id: z.string(),
   sourceId: z.string(),
   reason: z.string(),
   from: z.string().nullable(),
   to: z.string().nullable(),
+  since: time.nullable().describe('From when on mail is listed to fill it'),
   recoveredBy: z.string().nullable(),
+  listed: z.int().describe('Mails that were looked at to fill it'),
+  recovered: z.int().describe('Mails of them that were not stored before, and are now'),
   openedAt: time,
   recoveredAt: time.nullable(),
 });

@@ -6,10 +6,10 @@ import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
 import type { Database } from '../store/database.ts';
 import { withDeadline } from '../store/deadline.ts';
-import { describeStoreError } from '../store/unavailable.ts';
 import { appsScriptRoutes } from './apps-script.ts';
 import { requireKey } from './auth.ts';
 import { limitBody } from './body.ts';
+import { connectLinkRoutes, connectRoutes } from './connect.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { endpointRoutes } from './endpoints.ts';
 import { eventRoutes } from './events.ts';
@@ -18,8 +18,10 @@ import { ingestRoutes } from './ingest.ts';
 import { mailboxRoutes } from './mailboxes.ts';
 import { messageRoutes } from './messages.ts';
 import { createRouter } from './openapi.ts';
-import { notFound, problemResponse, toMailgressError } from './problem.ts';
+import { logProblem, notFound, problemResponse, toMailgressError } from './problem.ts';
+import { pubsubRoutes } from './pubsub.ts';
 import type { Services } from './services.ts';
+import { sourceSyncRoutes } from './source-sync.ts';
 import { sourceRoutes } from './sources.ts';
 import { stubRoutes } from './stubs.ts';
 
@@ -53,6 +55,9 @@ export function createApp(services: Services): OpenAPIHono {
 
   // First and without a key: these are signed.
   app.route('/', ingestRoutes(services));
+  app.route('/', pubsubRoutes(services));
+  // A browser comes here, by a link that carries its own right.
+  app.route('/', connectRoutes(services));
   app.route('/', healthRoutes(services));
   app.doc31('/openapi.json', {
     openapi: '3.1.0',
@@ -71,6 +76,8 @@ export function createApp(services: Services): OpenAPIHono {
   for (const routes of [
     mailboxRoutes,
     sourceRoutes,
+    sourceSyncRoutes,
+    connectLinkRoutes,
     appsScriptRoutes,
     endpointRoutes,
     messageRoutes,
@@ -99,11 +106,4 @@ function logRequests(log: Logger): MiddlewareHandler {
     const { method, path } = c.req;
     log.info({ requestId, method, path: path.slice(0, 200), status: c.res.status, durationMs }, 'request');
   };
-}
-
-/** What is no fault of the caller. */
-function logProblem(error: MailgressError, log: Logger): void {
-  const reason = describeStoreError(error.cause ?? error);
-  if (error.code === 'internal') log.error({ reason }, 'request failed');
-  if (error.code === 'store_unavailable') log.warn({ reason }, 'database out of reach');
 }

@@ -30,7 +30,7 @@ const authenticationServers = z
 const params = z.object({ id: z.string() });
 const tags = ['mailboxes'];
 
-export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHono {
+export function mailboxRoutes({ database, ingressSources, gmail }: Services): OpenAPIHono {
   const router = createRouter();
   const { sql } = database;
   const idOf = (text: string) => pathId('mbx', 'mailbox', text);
@@ -121,8 +121,10 @@ export function mailboxRoutes({ database, ingressSources }: Services): OpenAPIHo
     }),
     async (c) => {
       const { id } = c.req.valid('param');
+      const endWatches = await gmail.prepareEnd({ mailboxId: idOf(id) });
       if (!(await deleteMailbox(sql, idOf(id)))) throw notFound(`mailbox ${id}`);
       ingressSources.forgetAll();
+      void endWatches();
       return c.body(null, 204);
     },
   );

@@ -1,8 +1,9 @@
 import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
+import type { Logger } from 'pino';
 import { z } from 'zod';
 import { type ErrorCode, MailgressError } from '../core/errors.ts';
-import { isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
+import { describeStoreError, isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
 
 /** RFC 9457, with a stable `code` and, for bad input, where it is bad. */
 export const problemSchema = z.object({
@@ -21,6 +22,7 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   bad_request: { status: 400, title: 'The request is not as it should be' },
   invalid_json: { status: 400, title: 'The body is not JSON' },
   egress_blocked: { status: 400, title: 'This address may not be called' },
+  credentials_refused: { status: 400, title: 'The mail provider refuses these credentials' },
   unauthorized: { status: 401, title: 'Not signed or not authorized' },
   forbidden: { status: 403, title: 'This key may not do that' },
   not_found: { status: 404, title: 'There is no such thing' },
@@ -29,8 +31,12 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   source_stopped: { status: 409, title: 'The source is stopped' },
   raw_expired: { status: 410, title: 'The raw mail is no longer kept' },
   body_too_large: { status: 413, title: 'The body is too large' },
+  pubsub_not_configured: { status: 503, title: 'Pushes of Pub/Sub are not configured' },
+  keys_unavailable: { status: 503, title: 'The signing keys are out of reach' },
   store_unavailable: { status: 503, title: 'The database is out of reach' },
   overloaded: { status: 503, title: 'Too much at once' },
+  oauth_not_configured: { status: 503, title: 'This service is not set up for this provider' },
+  provider_unavailable: { status: 503, title: 'The mail provider is out of reach' },
   database_behind: { status: 503, title: 'The database is not migrated' },
 };
 const INTERNAL = { status: 500, title: 'A fault of ours' } as const;
@@ -48,6 +54,11 @@ export function toMailgressError(error: unknown): MailgressError {
   });
 }
 
+/** The status that a problem is answered with. */
+export function problemStatus({ code }: MailgressError): Status {
+  return (PROBLEMS[code] ?? INTERNAL).status;
+}
+
 export function problemResponse(c: Context, error: MailgressError): Response {
   const { status, title } = PROBLEMS[error.code] ?? INTERNAL;
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
@@ -62,6 +73,14 @@ export function problemResponse(c: Context, error: MailgressError): Response {
     ...(error.faults.length > 0 && { errors: [...error.faults] }),
   };
   return c.body(JSON.stringify(body), status, headers);
+}
+
+/** What is no fault of the caller. */
+export function logProblem(error: MailgressError, log: Logger): void {
+  const reason = describeStoreError(error.cause ?? error);
+  if (error.code === 'internal') log.error({ reason }, 'request failed');
+  if (error.code === 'store_unavailable') log.warn({ reason }, 'database out of reach');
+  if (error.code === 'provider_unavailable') log.warn({ reason }, 'provider out of reach');
 }
 
 /** What hono's own validators throw: 415, and 400 for bad JSON. */

@@ -1,8 +1,16 @@
 import type { Logger } from 'pino';
+import type { Id } from '../core/ids.ts';
+import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
+import type { GmailSources } from '../gmail/connect.ts';
 import type { Ingest } from '../ingest.ts';
+import type { VerifyPushToken } from '../sources/gmail/push-token.ts';
+import type { Consents } from '../sources/oauth/consent.ts';
+import type { OAuthProvider } from '../sources/oauth/providers.ts';
 import type { Database } from '../store/database.ts';
+import type { GroupCommit } from '../store/group-commit.ts';
+import type { Hint } from '../store/hints.ts';
 import type { IngressSources } from '../store/ingress-sources.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
 
@@ -13,9 +21,16 @@ export type Services = {
   ingest: Ingest;
   ingressSources: IngressSources;
   activity: ActivityRecorder;
+  /** Undefined: pushes of Pub/Sub are not configured. */
+  pubsub: Pubsub | undefined;
   egress: Egress;
+  gmail: GmailSources;
+  /** Call after a change that made a source due. */
+  wakeSync: () => void;
   /** Call after a commit that made deliveries due. */
   wakeDispatcher: () => void;
+  consents: Consents;
+  connectSource: ConnectSource;
   adminToken: string;
   bodyLimitBytes: number;
   /** The base URL others reach us under, without a trailing slash. */
@@ -23,3 +38,19 @@ export type Services = {
   version: string;
   log: Logger;
 };
+
+/** What takes a push of Gmail. */
+export type Pubsub = { verifyToken: VerifyPushToken; hints: GroupCommit<Hint, number> };
+/**
+ * Makes the source that reads a mailbox by a person's consent, or gives the one there is its new credentials and
+ * starts it.
+ *
+ * @param account the address that the provider calls the account by.
+ * @returns undefined if there is no such mailbox.
+ */
+export type ConnectSource = (
+  mailboxId: Id<'mbx'>,
+  provider: OAuthProvider,
+  refreshToken: string,
+  account: string,
+) => Promise<Source | undefined>;

@@ -1,6 +1,7 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { type Source, sourceSchema, sourceStateSchema } from '../core/resources.ts';
+import { credentialsSchema } from '../core/credentials.ts';
+import { gmailSettingsSchema, type Source, sourceSchema, sourceStateSchema } from '../core/resources.ts';
 import {
   createSource,
   deleteSource,
@@ -24,7 +25,22 @@ const sourceWithSecretSchema = sourceSchema.extend({
 const params = z.object({ id: z.string() });
 const tags = ['sources'];
 
-export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: Services): OpenAPIHono {
+const newSourceSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.enum(['apps-script', 'raw']) }),
+  z.strictObject({
+    kind: z.literal('gmail'),
+    auth: credentialsSchema,
+    since: z.iso
+      .datetime()
+      .transform((text) => new Date(text))
+      .optional()
+      .describe('Mail from then on is read too; without it, what arrives from now on'),
+    settings: gmailSettingsSchema.default({}),
+  }),
+]);
+
+export function sourceRoutes(services: Services): OpenAPIHono {
+  const { database, keyring, ingressSources, publicUrl, gmail, wakeSync } = services;
   const router = createRouter();
   const { sql } = database;
   const idOf = (text: string) => pathId('src', 'source', text);
@@ -40,13 +56,24 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
       path: '/v1/mailboxes/{id}/sources',
       tags,
       summary: 'Add a way for mail to come in',
-      request: { params, body: jsonBody(z.strictObject({ kind: z.enum(['apps-script', 'raw']) })) },
-      responses: { 201: answer('The source', sourceWithSecretSchema), ...problems(400, 401, 404) },
+      description: 'The secret and URL to push to are answered for the kinds that push.',
+      request: { params, body: jsonBody(newSourceSchema) },
+      responses: {
+        201: answer('The source', z.union([sourceWithSecretSchema, sourceSchema])),
+        ...problems(400, 401, 404, 409, 503),
+      },
     }),
     async (c) => {
       const { id } = c.req.valid('param');
       const mailboxId = pathId('mbx', 'mailbox', id);
-      const created = await createSource(sql, keyring, { mailboxId, ...c.req.valid('json') });
+      const body = c.req.valid('json');
+      if (body.kind === 'gmail') {
+        const { auth: credentials, settings, since } = body;
+        const source = await gmail.create(mailboxId, { credentials, settings, since });
+        if (source === undefined) throw notFound(`mailbox ${id}`);
+        return c.json(source, 201);
+      }
+      const created = await createSource(sql, keyring, { mailboxId, kind: body.kind });
       if (created === undefined) throw notFound(`mailbox ${id}`);
       return c.json(withSecret(created), 201);
     },
@@ -103,15 +130,17 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
     }),
     async (c) => {
       const { id } = c.req.valid('param');
+      const endWatches = await gmail.prepareEnd({ sourceId: idOf(id) });
       if (!(await deleteSource(sql, idOf(id)))) throw notFound(`source ${id}`);
       ingressSources.forget(idOf(id));
+      void endWatches();
       return c.body(null, 204);
     },
   );
 
   for (const [verb, isWanted, summary] of [
-    ['start', true, 'Take mail again'],
-    ['stop', false, 'Refuse mail (409), so that the sender keeps it'],
+    ['start', true, 'Take or read mail again'],
+    ['stop', false, 'Refuse mail (409), so that the sender keeps it, or read no more'],
   ] as const) {
     router.openapi(
       createRoute({
@@ -124,9 +153,12 @@ export function sourceRoutes({ database, keyring, ingressSources, publicUrl }: S
       }),
       async (c) => {
         const { id } = c.req.valid('param');
+        const endWatches = isWanted ? undefined : await gmail.prepareEnd({ sourceId: idOf(id) });
         const source = await setSourceWanted(sql, idOf(id), isWanted);
         if (source === undefined) throw notFound(`source ${id}`);
         ingressSources.forget(idOf(id));
+        if (isWanted) wakeSync();
+        void endWatches?.();
         return c.json(source, 200);
       },
     );

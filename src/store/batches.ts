@@ -1,6 +1,8 @@
 import type { Sql } from 'postgres';
 import { gmailKeyOf } from '../core/dedupe.ts';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
+import { gapAsJson } from './gaps.ts';
+import { tellEndpoints } from './tell.ts';
 
 /** What a pushed batch tells beside its mails. */
 export type BatchReport = {
@@ -90,24 +92,10 @@ async function writeReport(
       FROM gapped
       RETURNING id, type, tenant
     ), told AS (
-      INSERT INTO deliveries (id, endpoint_id, event_id)
-      SELECT mailgress_uuidv7(), endpoints.id, logged.id
-      FROM logged JOIN endpoints
-        ON endpoints.is_enabled AND (endpoints.tenant IS NULL OR endpoints.tenant = logged.tenant)
-       AND logged.type = ANY (endpoints.types)
+      ${tellEndpoints(sql)}
     )
     SELECT (SELECT count(*)::int FROM moved) AS moved, (SELECT count(*)::int FROM logged) AS logged`;
   return written;
-}
-
-/** A row of gaps in the shape of `gapSchema`. */
-function gapAsJson(sql: Sql) {
-  const iso = (column: string) =>
-    sql`to_char(${sql(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
-  return sql`json_build_object(
-    'id', 'gap_' || replace(id::text, '-', ''), 'sourceId', 'src_' || replace(source_id::text, '-', ''),
-    'reason', reason, 'from', from_cursor, 'to', to_cursor, 'recoveredBy', recovered_by,
-    'openedAt', ${iso('opened_at')}, 'recoveredAt', ${iso('recovered_at')})`;
 }
 
 /** The gap that a batch tells of, or shows by beginning behind what was acknowledged. */

@@ -17,6 +17,11 @@ export function secretContext(id: Id): string {
   return `${id}/secret`;
 }
 
+/** What sealed credentials are bound to. */
+export function credentialsContext(id: Id<'src'>): string {
+  return `${id}/credentials`;
+}
+
 /** The secrets in force, newest first: two for a day after a rotation. */
 export function openSecrets(
   keyring: Keyring,
@@ -37,8 +42,26 @@ export function openSecrets(
  */
 export async function resealSecrets(sql: Sql, keyring: Keyring): Promise<number> {
   return (
-    (await resealTable(sql, keyring, 'sources', 'src')) + (await resealTable(sql, keyring, 'endpoints', 'ep'))
+    (await resealTable(sql, keyring, 'sources', 'src')) +
+    (await resealTable(sql, keyring, 'endpoints', 'ep')) +
+    (await resealCredentials(sql, keyring))
   );
+}
+
+async function resealCredentials(sql: Sql, keyring: Keyring): Promise<number> {
+  const rows = await sql<{ id: string; credentials: Uint8Array }[]>`
+    SELECT id, credentials FROM sources WHERE credentials IS NOT NULL`;
+  let count = 0;
+  for (const { id, credentials } of rows) {
+    if (!keyring.isOutdated(credentials)) continue;
+    const context = credentialsContext(idOf('src', id));
+    const done = await sql`
+      UPDATE sources SET credentials = ${keyring.seal(keyring.open(credentials, context), context)}
+      WHERE id = ${id} AND credentials = ${credentials}
+      RETURNING id`;
+    count += done.length;
+  }
+  return count;
 }
 
 async function resealTable(sql: Sql, keyring: Keyring, table: string, prefix: IdPrefix): Promise<number> {

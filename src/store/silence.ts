@@ -2,6 +2,7 @@ import type { Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
 import { findSource } from './sources.ts';
+import { tellEndpoints } from './tell.ts';
 
 /**
  * Tells, once each, of sources whose script has missed its heartbeats (`source.silent`) and of those that are back
@@ -61,11 +62,7 @@ async function turn(sql: Sql, id: Id<'src'>, isSilent: boolean): Promise<boolean
       FROM turned
       RETURNING id, type, tenant
     ), queued AS (
-      INSERT INTO deliveries (id, endpoint_id, event_id)
-      SELECT mailgress_uuidv7(), endpoints.id, logged.id
-      FROM logged JOIN endpoints
-        ON endpoints.is_enabled AND (endpoints.tenant IS NULL OR endpoints.tenant = logged.tenant)
-       AND logged.type = ANY (endpoints.types)
+      ${tellEndpoints(sql)}
     )
     SELECT id FROM logged`;
   return told.length > 0;

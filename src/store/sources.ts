@@ -83,9 +83,14 @@ export async function setSourceWanted(
   await sql`
     UPDATE sources SET
       is_wanted = ${isWanted}, state = ${isWanted ? 'idle' : 'disconnected'}, reason = NULL, silent_at = NULL,
-      wanted_at = now()
+      wanted_at = now(), failures = 0, due_at = now()
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
+}
+
+/** Has it looked at now, unless its provider asked for patience. */
+export async function makeSourceDue(sql: Sql, id: Id<'src'>): Promise<void> {
+  await sql`UPDATE sources SET due_at = now() WHERE id = ${uuidOf(id)}`;
 }
 
 /** Makes a new secret; the one before counts for another day. */
@@ -143,7 +148,12 @@ type IngressRow = SealedSecrets & {
   hasStubs: boolean;
 };
 
-type SourceRow = Omit<Source, 'mode' | 'counts' | 'lastProvenAliveAt' | 'lastMessageAt' | 'createdAt'> & {
+type SourceRow = Omit<
+  Source,
+  'mode' | 'counts' | 'nextAttemptAt' | 'lastProvenAliveAt' | 'lastMessageAt' | 'createdAt'
+> & {
+  isWatched: boolean;
+  nextAttemptAt: Date;
   lastProvenAliveAt: Date | null;
   lastMessageAt: Date | null;
   createdAt: Date;
@@ -155,7 +165,12 @@ type SourceRow = Omit<Source, 'mode' | 'counts' | 'lastProvenAliveAt' | 'lastMes
 function selectSources(sql: Sql) {
   return sql`
     SELECT sources.id, tenant, mailbox_id AS "mailboxId", address, kind, is_wanted AS wanted, state, reason, cursor,
-           heartbeat AS script, last_proven_alive_at AS "lastProvenAliveAt", last_message_at AS "lastMessageAt",
+           heartbeat AS script, lease_owner AS "leaseHolder", greatest(due_at, slow_until) AS "nextAttemptAt",
+           EXISTS (
+             SELECT FROM gmail_watches WHERE gmail_watches.account = sources.account AND expires_at > now()
+           ) AS "isWatched",
+           (SELECT count(*)::int FROM stubs WHERE source_id = sources.id AND status = 'pending') AS lag,
+           last_proven_alive_at AS "lastProvenAliveAt", last_message_at AS "lastMessageAt",
            sources.created_at AS "createdAt",
            (SELECT count(*)::int FROM stubs WHERE source_id = sources.id AND status = 'failed') AS failed,
            (SELECT count(*)::int FROM stubs WHERE source_id = sources.id AND status = 'missing') AS missing,
@@ -166,6 +181,7 @@ function selectSources(sql: Sql) {
 function toSource(row: SourceRow): Source {
   const { id, mailboxId, lastProvenAliveAt, lastMessageAt, createdAt, failed, missing, openGaps, ...rest } =
     row;
+  const isPushed = isPushingKind(rest.kind);
   return {
     id: idOf('src', id),
     tenant: rest.tenant,
@@ -174,13 +190,21 @@ function toSource(row: SourceRow): Source {
     kind: rest.kind,
     wanted: rest.wanted,
     state: rest.state,
-    mode: 'push',
+    mode: isPushed || rest.isWatched ? 'push' : 'poll',
     reason: rest.reason,
     cursor: rest.cursor,
     script: rest.script,
+    lag: rest.lag,
+    leaseHolder: rest.leaseHolder,
+    nextAttemptAt: isPushed || !rest.wanted ? null : rest.nextAttemptAt.toISOString(),
     lastProvenAliveAt: lastProvenAliveAt?.toISOString() ?? null,
     lastMessageAt: lastMessageAt?.toISOString() ?? null,
     counts: { failed, missing, openGaps },
     createdAt: createdAt.toISOString(),
   };
+}
+
+/** Whether a program of the other side brings its mail, so that there is nothing for us to look after. */
+function isPushingKind(kind: SourceKind): boolean {
+  return kind === 'apps-script' || kind === 'raw';
 }

@@ -49,6 +49,7 @@ const BODIES: Record<string, unknown> = {
   'POST /v1/mailboxes': { address: 'me@example.com' },
   'PATCH /v1/mailboxes/{id}': { address: 'me@example.com' },
   'POST /v1/mailboxes/{id}/sources': { kind: 'raw' },
+  'POST /v1/mailboxes/{id}/connect': { provider: 'google' },
   'POST /v1/endpoints': { url: 'https://example.com/' },
 };
 const bodyOf = ({ name, operation }: NamedOperation) =>

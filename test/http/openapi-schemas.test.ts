@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
+import { readConfig } from '../../src/config.ts';
 import {
   addSource,
   batch,
@@ -16,7 +17,13 @@ let service: TestService;
 let source: PushSource & { mailboxId: string };
 let operations: NamedOperation[];
 before(async () => {
-  service = await startTestService({ dispatch: false });
+  const { google, microsoft } = readConfig({});
+  const client = { id: 'client', secret: 'secret' };
+  service = await startTestService({
+    dispatch: false,
+    google: { ...google, client },
+    microsoft: { ...microsoft, client },
+  });
   source = await addSource(service);
   operations = operationsOf(await readDocument(service.address));
 });
@@ -55,6 +62,13 @@ describe('its schemas are the ones that validate', () => {
       {},
       { kind: 'pop3' },
       { kind: 'raw', x: 1 },
+    ],
+    'POST /v1/mailboxes/{id}/connect': [
+      { provider: 'google' },
+      { provider: 'microsoft' },
+      {},
+      { provider: 'yahoo' },
+      { provider: 'google', x: 1 },
     ],
     'POST /v1/endpoints': [
       { url },

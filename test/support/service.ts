@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { readConfig } from '../../src/config.ts';
 import { sign } from '../../src/core/signature.ts';
 import { type Service, type ServiceOptions, startService } from '../../src/service.ts';
 import { createTestDatabase } from './database.ts';
@@ -25,6 +26,7 @@ export type PushSource = { id: string; secret: string; ingestUrl: string };
 export async function startTestService(options: Partial<ServiceOptions> = {}): Promise<TestService> {
   const database = options.databaseUrl === undefined ? await createTestDatabase() : undefined;
   const databaseUrl = options.databaseUrl ?? database?.url ?? '';
+  const { google, microsoft } = readConfig({});
   const service = await startService({
     databaseUrl,
     host: '127.0.0.1',
@@ -35,6 +37,8 @@ export async function startTestService(options: Partial<ServiceOptions> = {}): P
     egressAllow: [],
     allowLoopback: true,
     bodyLimitBytes: 1024 * 1024,
+    google,
+    microsoft,
     dispatch: true,
     version: '0.0.0-test',
     log: pino({ level: 'silent' }),

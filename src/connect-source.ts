@@ -1,0 +1,14 @@
+import type { Sql } from 'postgres';
+import type { Keyring } from './core/sealed.ts';
+import type { GmailSources } from './gmail/connect.ts';
+import type { ConnectSource } from './http/services.ts';
+import { saveConnectedSource } from './store/connected-sources.ts';
+
+/** What becomes of a person's consent. Outlook is read over IMAP: its source waits for a worker to claim it. */
+export function createConnectSource(sql: Sql, keyring: Keyring, gmail: GmailSources): ConnectSource {
+  return async (mailboxId, provider, refreshToken, account) => {
+    const credentials = { type: 'oauth', refreshToken } as const;
+    if (provider === 'google') return gmail.connect(mailboxId, credentials);
+    return saveConnectedSource(sql, keyring, { mailboxId, provider, credentials, account });
+  };
+}

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Keyring } from '../core/sealed.ts';
+import type { Ingest } from '../ingest.ts';
+import { type RunResult, type RunTools, runSource } from '../sources/gmail/run.ts';
+import { type Syncer, startSyncer } from '../sources/gmail/syncer.ts';
+import type { Database } from '../store/database.ts';
+import { openCredentials } from '../store/gmail-sources.ts';
+import * as sync from '../store/gmail-sync.ts';
+import { claimWatch, recordWatch } from '../store/gmail-watches.ts';
+import { createGroupCommit } from '../store/group-commit.ts';
+import type { ActivityRecorder } from '../store/source-activity.ts';
+import {
+  type ClaimedSource,
+  claimSources,
+  endRun,
+  LEASE_MS,
+  releaseLease,
+  renewLease,
+} from '../store/source-leases.ts';
+import type { GmailAccess } from './access.ts';
+
+/** One look may take so long; then others have their turn. */
+const RUN_BUDGET_MS = 60_000;
+
+/** Wires the sync of Gmail to the store, the door and the account's Gmail. */
+export function startGmailSync(options: {
+  database: Database;
+  keyring: Keyring;
+  access: GmailAccess;
+  ingest: Ingest;
+  activity: ActivityRecorder;
+  topic: string | undefined;
+  reconnectUrl: (mailboxId: ClaimedSource['mailboxId']) => string;
+  /** Call when an event was appended. */
+  onEvent: () => void;
+  log: Logger;
+  random?: (() => number) | undefined;
+  scanIntervalMs?: number | undefined;
+  stubWaitsMs?: readonly number[] | undefined;
+}): Syncer {
+  const { database, keyring, access, ingest, activity, topic, onEvent, log, random = Math.random } = options;
+  const { inTime, hot } = database;
+  const owner = randomUUID();
+  const settling = createGroupCommit<sync.StubResult, void>({
+    flush: async (results) => {
+      await sync.settleStubs(hot, results);
+      return results.map(() => undefined);
+    },
+    sizeOf: () => 256,
+    maxRows: 256,
+    maxBytes: 1024 * 1024,
+    gatherMs: 3,
+    maxFlushes: 2,
+    maxPendingBytes: Number.POSITIVE_INFINITY,
+    deadlineMs: database.deadlineMs,
+  });
+
+  function storeOf({ lease }: ClaimedSource): RunTools['store'] {
+    const { sourceId } = lease;
+    return {
+      keepHistoryPage: (page) => inTime(sync.keepHistoryPage(hot, lease, page)),
+      jumpWithGap: async (jump) => {
+        const isKept = await inTime(sync.jumpWithGap(hot, lease, jump));
+        if (isKept) onEvent();
+        return isKept;
+      },
+      findOpenGaps: () => inTime(sync.findOpenGaps(hot, sourceId)),
+      keepGapPage: (gap, page) => inTime(sync.keepGapPage(hot, lease, gap, page)),
+      restartGap: (gapId) => inTime(sync.restartGap(hot, gapId)),
+      requestAudit: (stretch) => inTime(sync.requestBackfill(hot, sourceId, { reason: 'audit', ...stretch })),
+      closeGaps: async () => {
+        if (await inTime(sync.closeGaps(hot, sourceId))) onEvent();
+      },
+      findDueStubs: (limit) => inTime(sync.findDueStubs(hot, sourceId, limit)),
+      settleStub: (result) => settling.submit(result),
+      claimWatch: (account) => inTime(claimWatch(hot, account)),
+      recordWatch: (account, result) => inTime(recordWatch(hot, account, result)),
+    };
+  }
+
+  async function run(source: ClaimedSource, signal: AbortSignal): Promise<RunResult> {
+    const { lease, mailboxId, tenant, address, authenticationServers, account, credentials } = source;
+    if (credentials === null) throw new Error('a source of kind gmail without credentials');
+    const origin = {
+      id: lease.sourceId,
+      kind: 'gmail' as const,
+      mailboxId,
+      tenant,
+      address,
+      authenticationServers,
+    };
+    const result = await runSource(source, {
+      store: storeOf(source),
+      gmail: access.open(account, openCredentials(keyring, lease.sourceId, credentials)),
+      take: (mail, isOneOfMany) => ingest(mail, origin, isOneOfMany),
+      signal,
+      now: () => new Date(),
+      random,
+      budgetMs: RUN_BUDGET_MS,
+      topic,
+      reconnectUrl: () => options.reconnectUrl(mailboxId),
+      stubWaitsMs: options.stubWaitsMs,
+    });
+    if (result.hasMail) activity.note(lease.sourceId, { hasMessage: true });
+    return result;
+  }
+
+  return startSyncer<ClaimedSource>({
+    store: {
+      claim: (limit) => inTime(claimSources(hot, { kind: 'gmail', owner, limit })),
+      renew: ({ lease }) => inTime(renewLease(hot, lease)),
+      end: async (source, result) => {
+        if (await inTime(endRun(hot, source, result))) onEvent();
+      },
+      release: ({ lease }) => inTime(releaseLease(hot, lease)),
+    },
+    run,
+    renewEachMs: LEASE_MS / 3,
+    log,
+    scanIntervalMs: options.scanIntervalMs,
+  });
+}

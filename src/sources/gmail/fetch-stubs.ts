@@ -1,0 +1,98 @@
+import type { Gmail } from './client.ts';
+import { GmailError } from './gmail-error.ts';
+import { type GmailSettings, isPassedOver, toRawMail } from './mail.ts';
+import type { DueStub, StubResult, SyncStore, TakeMail } from './sync.ts';
+
+export type Fetched = { stored: number };
+
+/** At once of one mailbox: a mail of 50 MB takes several times that while it is read. */
+const CONCURRENCY = 4;
+/** So many failures in a row are not of the mails but of Gmail, or of the way to it. */
+const MAX_STRIKES = 4;
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+/** After try 1, 2, 3 ... of a mail that cannot be had; then it is kept as failed. Two days in all. */
+const WAITS_MS = [
+  10 * SECOND_MS,
+  MINUTE_MS,
+  5 * MINUTE_MS,
+  30 * MINUTE_MS,
+  2 * HOUR_MS,
+  6 * HOUR_MS,
+  12 * HOUR_MS,
+  24 * HOUR_MS,
+];
+
+/**
+ * Fetches stubs and hands their mails over; each is settled once its mail is durable. One that fails is for later and
+ * in nobody's way.
+ *
+ * @throws GmailError for what concerns the whole account, and what the store or the door throw: the rest stays as it is.
+ */
+export async function fetchStubs(
+  stubs: readonly DueStub[],
+  tools: {
+    store: Pick<SyncStore, 'settleStub'>;
+    gmail: Gmail;
+    take: TakeMail;
+    signal: AbortSignal;
+    settings: GmailSettings;
+    stubWaitsMs?: readonly number[] | undefined;
+  },
+): Promise<Fetched> {
+  const { store, gmail, take, signal, settings, stubWaitsMs = WAITS_MS } = tools;
+  const queue = [...stubs];
+  let strikes = 0;
+  let stored = 0;
+
+  async function work(): Promise<void> {
+    for (let stub = queue.shift(); stub !== undefined; stub = queue.shift()) {
+      signal.throwIfAborted();
+      const result = await resultOf(stub);
+      if (result.outcome === 'stored') stored++;
+      await store.settleStub(result);
+    }
+  }
+
+  async function resultOf(stub: DueStub): Promise<StubResult> {
+    const { id, providerId } = stub;
+    if (stub.isStored) return { id, outcome: 'settled' };
+    try {
+      const message = await gmail.get(providerId, signal);
+      strikes = 0;
+      if (isPassedOver(message.labelIds, settings)) return { id, outcome: 'settled' };
+      const taken = await take(toRawMail(message), stubs.length > 1);
+      if (taken.status === 'rejected') return { id, outcome: 'failed', error: taken.reason };
+      return { id, outcome: taken.status === 'accepted' ? 'stored' : 'settled' };
+    } catch (error) {
+      if (!(error instanceof GmailError)) throw error;
+      if (error.fault === 'not_found') return { id, outcome: 'missing', error: null };
+      if (error.fault !== 'unavailable' && error.fault !== 'refused') throw error;
+      strikes++;
+      if (strikes >= MAX_STRIKES) throw error;
+      return afterFailure(stub, error.message);
+    }
+  }
+
+  function afterFailure({ id, attempts }: DueStub, error: string): StubResult {
+    const delayMs = stubWaitsMs[attempts];
+    return delayMs === undefined
+      ? { id, outcome: 'failed', error }
+      : { id, outcome: 'retry', error, delayMs };
+  }
+
+  /** The first failure ends the work: what is under way ends as it may, and nothing more is begun. */
+  let failure: { error: unknown } | undefined;
+  await Promise.all(
+    Array.from({ length: CONCURRENCY }, () =>
+      work().catch((error: unknown) => {
+        failure ??= { error };
+        queue.length = 0;
+      }),
+    ),
+  );
+  if (failure !== undefined) throw failure.error;
+  return { stored };
+}

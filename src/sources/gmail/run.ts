@@ -1,0 +1,173 @@
+import { GmailError } from './gmail-error.ts';
+import { LeaseLost, type Look, type SyncPosition, type SyncTools, syncMailbox } from './sync.ts';
+import { keepWatch, type WatchState, type WatchStore } from './watch.ts';
+
+/** A source as it was claimed, as far as a run needs it. */
+export type RunSource = {
+  account: string;
+  state: string;
+  failures: number;
+  cursor: string | null;
+  hintedHistoryId: string | null;
+  lagLooks: number;
+  settlingCursor: string | null;
+  settlingAt: Date | null;
+  syncedAt: Date | null;
+  auditedAt: Date | null;
+  createdAt: Date;
+  settings: { sent?: boolean | undefined };
+};
+
+export type RunResult = {
+  state: 'idle' | 'backoff' | 'error' | 'needs_reauth';
+  reason: string | null;
+  failures: number;
+  lagLooks: number;
+  isComplete: boolean;
+  isAlive: boolean;
+  dueInMs: number;
+  slowForMs: number | null;
+  settling: { cursor: string; at: Date } | null;
+  auditedAt: Date | null;
+  hasMail: boolean;
+};
+
+export type RunTools = Omit<SyncTools, 'store'> & {
+  store: SyncTools['store'] & WatchStore;
+  /** Undefined: there is none, and nobody pushes. */
+  topic: string | undefined;
+  random: () => number;
+  /** Where a person gives consent again. */
+  reconnectUrl: () => string;
+};
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+/** Pushes can be late or lost: after so long without one there is a look all the same. */
+const SILENCE_MS = 10 * MINUTE_MS;
+/** Where nobody pushes; a look costs 2 of 6,000 units a minute. */
+const POLL_MS = MINUTE_MS;
+/** The pushed id is ahead of what history shows: it may lag. */
+const LAG_WAITS_MS = [3 * SECOND_MS, 10 * SECOND_MS, 30 * SECOND_MS];
+/** History that is behind by so long is not behind any more. */
+const SETTLING_MS = HOUR_MS;
+const FIRST_BACKOFF_MS = 2 * SECOND_MS;
+const LONGEST_BACKOFF_MS = 5 * MINUTE_MS;
+/** A limit is a matter of a minute: what comes sooner makes it longer. */
+const FIRST_SLOW_MS = 30 * SECOND_MS;
+const LONGEST_SLOW_MS = HOUR_MS;
+/** What a person has to mend is looked at again in case somebody did. */
+const NOT_ALLOWED_WAIT_MS = 15 * MINUTE_MS;
+/** So many looks fail before that is more than a moment: some five minutes. */
+const FAILURES_UNTIL_ERROR = 8;
+
+/**
+ * One run of a source: its watch, then a look at its history. Says what to keep of it.
+ *
+ * @throws LeaseLost, the reason of the signal, and what is no fault of Gmail: the store's errors and our own.
+ */
+export async function runSource(source: RunSource, tools: RunTools): Promise<RunResult> {
+  const position: SyncPosition = {
+    cursor: source.cursor,
+    lastGoodAt: source.syncedAt ?? source.createdAt,
+    auditedAt: source.auditedAt,
+    sent: source.settings.sent ?? false,
+  };
+  try {
+    const watch = tools.topic === undefined ? undefined : await keepWatch(source.account, tools.topic, tools);
+    const look = await syncMailbox(position, tools);
+    const settled = await settle(source, look, tools);
+    return afterLook(source, look, watch, settled, tools);
+  } catch (error) {
+    if (!(error instanceof GmailError)) throw error;
+    return afterFault(source, error, tools);
+  }
+}
+
+type Settled = { cursor: string; settling: { cursor: string; at: Date } | null };
+
+/**
+ * A mailbox where nothing happens keeps an old cursor, which Google forgets after a week or so. So the newest id that
+ * history named is adopted, but only an hour later, when nothing turned up behind the cursor meanwhile.
+ */
+async function settle(source: RunSource, look: Look, { store, now }: RunTools): Promise<Settled> {
+  const { cursor, newestId, isDrained } = look;
+  const isQuiet = isDrained && cursor === source.cursor && newestId !== undefined;
+  if (!isQuiet || BigInt(newestId) <= BigInt(cursor)) return { cursor, settling: null };
+  const { settlingCursor, settlingAt } = source;
+  if (settlingCursor === null || settlingAt === null) {
+    return { cursor, settling: { cursor: newestId, at: now() } };
+  }
+  const settling = { cursor: settlingCursor, at: settlingAt };
+  if (now().getTime() - settlingAt.getTime() < SETTLING_MS) return { cursor, settling };
+  const page = { messageIds: [], from: cursor, to: settlingCursor };
+  if (!(await store.keepHistoryPage(page))) throw new LeaseLost();
+  return { cursor: settlingCursor, settling: null };
+}
+
+function afterLook(
+  source: RunSource,
+  look: Look,
+  watch: WatchState | undefined,
+  { cursor, settling }: Settled,
+  { topic, random }: RunTools,
+): RunResult {
+  const { hintedHistoryId: hinted, lagLooks } = source;
+  const isBehind = look.isDrained && hinted !== null && BigInt(hinted) > BigInt(cursor);
+  const lagMs = isBehind ? LAG_WAITS_MS[lagLooks] : undefined;
+  const calmMs = Math.round((topic === undefined ? POLL_MS : SILENCE_MS) * (0.9 + 0.1 * random()));
+  const alarm = watch?.alarm ?? null;
+  return {
+    state: alarm === null ? 'idle' : 'error',
+    reason: alarm,
+    failures: 0,
+    lagLooks: lagMs === undefined ? lagLooks : lagLooks + 1,
+    isComplete: look.isDrained,
+    isAlive: true,
+    dueInMs: look.isDone
+      ? Math.max(
+          0,
+          Math.min(calmMs, lagMs ?? calmMs, watch?.dueInMs ?? calmMs, alarm === null ? calmMs : POLL_MS),
+        )
+      : 0,
+    slowForMs: null,
+    settling,
+    auditedAt: look.auditedAt,
+    hasMail: look.hasMail,
+  };
+}
+
+function afterFault(source: RunSource, error: GmailError, { random, reconnectUrl }: RunTools): RunResult {
+  const failures = source.failures + 1;
+  const { settlingCursor: cursor, settlingAt: at } = source;
+  const result: RunResult = {
+    state: failures < FAILURES_UNTIL_ERROR && source.state !== 'error' ? 'backoff' : 'error',
+    reason: error.message,
+    failures,
+    lagLooks: source.lagLooks,
+    isComplete: false,
+    isAlive: false,
+    dueInMs: waitFor(failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS, random),
+    slowForMs: null,
+    settling: cursor === null || at === null ? null : { cursor, at },
+    auditedAt: source.auditedAt,
+    hasMail: false,
+  };
+  if (error.fault === 'slow_down') {
+    const waitMs = waitFor(failures, FIRST_SLOW_MS, LONGEST_SLOW_MS, random);
+    const slowForMs = Math.min(Math.max(waitMs, error.retryAfterMs ?? 0), 24 * HOUR_MS);
+    return { ...result, slowForMs, dueInMs: slowForMs };
+  }
+  if (error.fault === 'needs_reauth') {
+    const reason = `${error.message}; give consent again at ${reconnectUrl()}`;
+    return { ...result, state: 'needs_reauth', reason };
+  }
+  if (error.fault === 'not_allowed') return { ...result, state: 'error', dueInMs: NOT_ALLOWED_WAIT_MS };
+  return { ...result, dueInMs: Math.max(result.dueInMs, error.retryAfterMs ?? 0) };
+}
+
+function waitFor(failures: number, firstMs: number, longestMs: number, random: () => number): number {
+  const waitMs = Math.min(longestMs, firstMs * 2 ** Math.min(failures - 1, 20));
+  return Math.round(waitMs * (0.8 + 0.4 * random()));
+}

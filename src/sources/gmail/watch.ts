@@ -1,0 +1,77 @@
+import type { Gmail } from './client.ts';
+import { GmailError } from './gmail-error.ts';
+
+/** How the watch of an account is; it belongs to the account, whoever's source keeps it. */
+export type Watch = {
+  expiresAt: Date | null;
+  failures: number;
+  error: string | null;
+  dueAt: Date;
+  isOurs: boolean;
+};
+
+export type WatchStore = {
+  claimWatch(account: string): Promise<Watch>;
+  recordWatch(
+    account: string,
+    result: { expiresAt: Date; dueInMs: number } | { error: string; dueInMs: number },
+  ): Promise<void>;
+};
+
+export type WatchState = {
+  /** What is wrong and has to be seen to; null while the watch lives on for long. */
+  alarm: string | null;
+  /** Until it is to be looked at again. */
+  dueInMs: number;
+};
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** A watch lives for 7 days: renewed each day, six renewals may fail. */
+const RENEW_EACH_MS = 24 * HOUR_MS;
+const RENEWAL_JITTER = 0.1;
+const FIRST_WAIT_MS = 5 * MINUTE_MS;
+const LONGEST_WAIT_MS = HOUR_MS;
+const ALARM_BEFORE_END_MS = 48 * HOUR_MS;
+
+/**
+ * Renews the watch of an account when that is due. The history id it answers is left alone: it is the mailbox's newest,
+ * and the cursor may be behind.
+ *
+ * @throws what the store throws, and the reason of `signal`; never for what Gmail says.
+ */
+export async function keepWatch(
+  account: string,
+  topic: string,
+  tools: { gmail: Gmail; store: WatchStore; signal: AbortSignal; now: () => Date; random: () => number },
+): Promise<WatchState> {
+  const { gmail, store, signal, now, random } = tools;
+  const watch = await store.claimWatch(account);
+  if (!watch.isOurs) return stateOf(watch, watch.dueAt.getTime() - now().getTime(), now());
+  try {
+    const expiresAt = await gmail.watch(topic, signal);
+    const lifeMs = expiresAt.getTime() - now().getTime();
+    // A shorter life than the documented one is renewed in its first half.
+    const dueInMs = Math.round(Math.min(RENEW_EACH_MS, lifeMs / 2) * (1 - RENEWAL_JITTER * random()));
+    await store.recordWatch(account, { expiresAt, dueInMs });
+    return stateOf({ ...watch, expiresAt, error: null }, dueInMs, now());
+  } catch (error) {
+    if (!(error instanceof GmailError)) throw error;
+    const { message } = error;
+    const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** watch.failures);
+    const dueInMs = Math.max(waitMs, error.retryAfterMs ?? 0);
+    await store.recordWatch(account, { error: message, dueInMs });
+    return stateOf({ ...watch, error: message }, dueInMs, now());
+  }
+}
+
+function stateOf(
+  { expiresAt, error }: Pick<Watch, 'expiresAt' | 'error'>,
+  dueInMs: number,
+  now: Date,
+): WatchState {
+  const isNearItsEnd = expiresAt === null || expiresAt.getTime() - now.getTime() < ALARM_BEFORE_END_MS;
+  if (error === null || !isNearItsEnd) return { alarm: null, dueInMs };
+  const end = expiresAt === null ? 'has no watch' : `has a watch that ends at ${expiresAt.toISOString()}`;
+  return { alarm: `the mailbox ${end}, so that it is polled: ${error}`, dueInMs };
+}

@@ -1,0 +1,170 @@
+import type { Sql } from 'postgres';
+import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
+import type { Source } from '../core/resources.ts';
+import { findSource } from './sources.ts';
+import { tellEndpoints } from './tell.ts';
+
+/** The right to work on a source. What a holder writes names it, and touches nothing once another has claimed. */
+export type Lease = { sourceId: Id<'src'>; owner: string; fence: number };
+
+/** A source that is due and ours for a while, with all that its run begins from. */
+export type ClaimedSource = {
+  lease: Lease;
+  mailboxId: Id<'mbx'>;
+  tenant: string;
+  address: string;
+  authenticationServers: string[];
+  account: string;
+  /** Sealed. */
+  credentials: Uint8Array | null;
+  settings: Record<string, unknown>;
+  state: Source['state'];
+  failures: number;
+  cursor: string | null;
+  hintedHistoryId: string | null;
+  lagLooks: number;
+  settlingCursor: string | null;
+  settlingAt: Date | null;
+  syncedAt: Date | null;
+  auditedAt: Date | null;
+  createdAt: Date;
+  /** The database's clock at the claim, to the microsecond: hints that come later make it due again. */
+  claimedAt: string;
+};
+
+/** A holder renews each third of it. */
+export const LEASE_MS = 60_000;
+
+/** States of a source that waits for a person. */
+const WAITING_STATES = ['needs_reauth', 'disabled'];
+
+/**
+ * Claims sources of a kind that are wanted and due: hinted since their last look, or by their time, and not told to be
+ * patient. The longest due first. A claim is a lease: that of a dead holder ends by itself.
+ */
+export async function claimSources(
+  sql: Sql,
+  claim: { kind: 'gmail'; owner: string; limit: number },
+): Promise<ClaimedSource[]> {
+  const rows = await sql<ClaimRow[]>`
+    WITH due AS (
+      SELECT id FROM sources
+      WHERE kind = ${claim.kind} AND is_wanted AND state <> ALL (${WAITING_STATES}::text[])
+        AND (lease_until IS NULL OR lease_until <= now())
+        AND (slow_until IS NULL OR slow_until <= now())
+        AND (due_at <= now() OR (hinted_at > synced_at AND failures = 0))
+      ORDER BY due_at, id
+      LIMIT ${claim.limit}
+      FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+      UPDATE sources SET
+        lease_owner = ${claim.owner}, fence = fence + 1,
+        lease_until = now() + ${LEASE_MS}::int * interval '1 millisecond'
+      WHERE id IN (SELECT id FROM due)
+      RETURNING *
+    )
+    SELECT claimed.id, claimed.fence::int AS fence, mailbox_id AS "mailboxId", tenant, address,
+           authentication_servers AS "authenticationServers", account, credentials, settings, state, failures,
+           cursor, hinted_history_id::text AS "hintedHistoryId", lag_looks AS "lagLooks",
+           settling_cursor AS "settlingCursor", settling_at AS "settlingAt", synced_at AS "syncedAt",
+           audited_at AS "auditedAt", claimed.created_at AS "createdAt", clock_timestamp()::text AS "claimedAt"
+    FROM claimed JOIN mailboxes ON mailboxes.id = mailbox_id`;
+  return rows.map(({ id, fence, mailboxId, ...row }) => ({
+    ...row,
+    lease: { sourceId: idOf('src', id), owner: claim.owner, fence },
+    mailboxId: idOf('mbx', mailboxId),
+  }));
+}
+
+type ClaimRow = Omit<ClaimedSource, 'lease' | 'mailboxId'> & { id: string; fence: number; mailboxId: string };
+
+/** @returns whether the lease was still ours, and the source is still wanted. */
+export async function renewLease(sql: Sql, lease: Lease): Promise<boolean> {
+  const rows = await sql`
+    UPDATE sources SET lease_until = now() + ${LEASE_MS}::int * interval '1 millisecond'
+    WHERE ${isHeld(sql, lease)} AND is_wanted
+    RETURNING id`;
+  return rows.length > 0;
+}
+
+/** The condition on a row of sources that a lease is not stale. */
+export function isHeld(sql: Sql, { sourceId, owner, fence }: Lease) {
+  return sql`sources.id = ${uuidOf(sourceId)} AND sources.fence = ${fence} AND sources.lease_owner = ${owner}`;
+}
+
+/** What a run ended with. */
+export type RunEnd = {
+  state: Source['state'];
+  reason: string | null;
+  failures: number;
+  lagLooks: number;
+  /** The look was whole: everything up to when it was claimed is stored or stubbed. */
+  isComplete: boolean;
+  /** It has done something useful at least: the provider answered. */
+  isAlive: boolean;
+  /** Until it deserves another look. A stub that is due earlier makes it earlier. */
+  dueInMs: number;
+  /** So long nothing is to be asked, whatever is hinted; null: no such wish. */
+  slowForMs: number | null;
+  settling: { cursor: string; at: Date } | null;
+  auditedAt: Date | null;
+};
+
+/**
+ * Gives the source back with what its run found. A change of its health is told: well, failing, in need of a person.
+ *
+ * @returns whether an event was appended; nothing is written with a stale lease.
+ */
+export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise<boolean> {
+  const { lease } = run;
+  const isTurned = healthOf(run.state) !== healthOf(end.state);
+  const before = isTurned ? await findSource(sql, lease.sourceId) : undefined;
+  const source: Source | undefined = before && { ...before, state: end.state, reason: end.reason };
+  const data = { source, previous: run.state, reason: end.reason };
+  const told = await sql`
+    WITH ended AS (
+      UPDATE sources SET
+        -- Stopped in between, it has the state of that.
+        state = CASE WHEN is_wanted THEN ${end.state} ELSE state END,
+        reason = CASE WHEN is_wanted THEN ${end.reason}::text ELSE reason END,
+        failures = ${end.failures}::int,
+        -- A hint that came during the run begins its own count.
+        lag_looks = CASE WHEN hinted_at > ${run.claimedAt}::timestamptz THEN 0 ELSE ${end.lagLooks}::int END,
+        synced_at = CASE WHEN ${end.isComplete}::boolean THEN ${run.claimedAt}::timestamptz ELSE synced_at END,
+        last_proven_alive_at = CASE WHEN ${end.isAlive}::boolean THEN now() ELSE last_proven_alive_at END,
+        due_at = least(
+          now() + ${end.dueInMs}::bigint * interval '1 millisecond',
+          -- After a failure its own wait counts: stubs have been due all along.
+          (SELECT min(due_at) FROM stubs
+           WHERE source_id = sources.id AND status = 'pending' AND ${end.failures}::int = 0)
+        ),
+        slow_until = now() + ${end.slowForMs}::bigint * interval '1 millisecond',
+        settling_cursor = ${end.settling?.cursor ?? null}::text,
+        settling_at = ${end.settling?.at ?? null}::timestamptz,
+        audited_at = ${end.auditedAt}::timestamptz,
+        lease_owner = NULL, lease_until = NULL
+      WHERE ${isHeld(sql, lease)}
+      RETURNING mailbox_id, is_wanted
+    ), logged AS (
+      INSERT INTO events (id, type, tenant, mailbox_id, data)
+      SELECT ${uuidOf(createId('evt'))}, 'source.state_changed', ${run.tenant}, mailbox_id,
+             ${JSON.stringify(data)}::text::json
+      FROM ended WHERE is_wanted AND ${source !== undefined}::boolean
+      RETURNING id, type, tenant
+    ), told AS (${tellEndpoints(sql)})
+    SELECT id FROM logged`;
+  return told.length > 0;
+}
+
+/** Gives a source back as it was claimed, to be claimed again at once: for a process that stops. */
+export async function releaseLease(sql: Sql, lease: Lease): Promise<void> {
+  await sql`
+    UPDATE sources SET lease_owner = NULL, lease_until = NULL, due_at = now() WHERE ${isHeld(sql, lease)}`;
+}
+
+type Health = 'well' | 'failing' | 'needs a person';
+
+function healthOf(state: Source['state']): Health {
+  if (state === 'needs_reauth' || state === 'disabled') return 'needs a person';
+  return state === 'error' ? 'failing' : 'well';
+}
