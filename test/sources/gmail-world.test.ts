@@ -96,6 +96,13 @@ test('the profile of a mailbox without mail has a history id, from which the fir
   assert.deepEqual(message.labelIds, ['INBOX']);
   assert.equal(message.historyId, historyId);
   assert.ok(Math.abs(Date.now() - Number(message.internalDate)) < 60_000);
+  const fields = 'historyId,history(id,messagesAdded/message/id)';
+  const part = await gmail(ANNA, `history?startHistoryId=${profile.historyId}&fields=${fields}`);
+  assert.deepEqual(part.json, {
+    history: [{ id: historyId, messagesAdded: [{ message: { id } }] }],
+    historyId,
+  });
+  assert.equal((await gmail(ANNA, 'profile?fields=historyId,emailAddress(')).status, 400);
   const missing = await gmail(ANNA, 'messages/msg_nothing?format=raw');
   assert.equal(missing.status, 404);
   assert.equal(missing.json.error.message, 'Requested entity was not found.');

@@ -40,7 +40,8 @@ type Reference = { id: string; threadId: string; labelIds?: string[] };
 /** What a page token stands for. */
 type Position = { account: string; call: string; query: string; offset: number; ids?: readonly Reference[] };
 
-export function createMailboxes(upstream: Upstream): Mailboxes {
+/** @param largestPage Gmail may answer fewer than were asked for. */
+export function createMailboxes(upstream: Upstream, largestPage = 500): Mailboxes {
   /** Before any id that emulate makes from now on: these begin with the time. */
   const firstId = `${Date.now() - 1000}00000000`;
   const states = new Map<
@@ -59,6 +60,11 @@ export function createMailboxes(upstream: Upstream): Mailboxes {
     const { lowest } = stateOf(account);
     return BigInt(id) > lowest ? id : String(lowest);
   };
+
+  function limitOf(params: URLSearchParams): number {
+    const asked = Number(params.get('maxResults') ?? 0);
+    return Math.min(asked > 0 ? asked : 100, largestPage);
+  }
 
   async function historyId(account: string): Promise<string> {
     // Past the end, so that it need not make a page; its answer then has no newest id but for this.
@@ -200,11 +206,6 @@ function bare({ id, messages = [], ...changes }: HistoryRecord): object {
       Object.entries(changes).map(([name, list]) => [name, (list as { message: Reference }[]).map(change)]),
     ),
   };
-}
-
-function limitOf(params: URLSearchParams): number {
-  const asked = Number(params.get('maxResults') ?? 0);
-  return asked > 0 ? Math.min(asked, 500) : 100;
 }
 
 function parse(body: Buffer): object {

@@ -3,7 +3,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nameRequest } from './calls.ts';
-import { type Answer, delegationDenied, type Fault, quotaSpent, type Rule, UNAUTHORIZED } from './faults.ts';
+import {
+  type Answer,
+  delegationDenied,
+  type Fault,
+  googleError,
+  quotaSpent,
+  type Rule,
+  UNAUTHORIZED,
+} from './faults.ts';
+import { selectFields } from './fields.ts';
 import type { Grants } from './grants.ts';
 import type { Entry, Limits, WritableLedger } from './ledger.ts';
 import type { Mailboxes } from './mailboxes.ts';
@@ -57,7 +66,8 @@ export function serve(server: Server, proxied: Proxied): void {
       request.socket.destroy();
       entry.status = 0;
     } else {
-      const truth = fault?.answer ?? (await answer(proxied, { request, url, body, named, account }));
+      const asked = { request, url, body, named, account };
+      const truth = fault?.answer ?? partOf(await answer(proxied, asked), url.searchParams);
       const changed =
         fault?.change !== undefined && truth.status === 200
           ? { ...truth, body: fault.change(jsonOf(truth.body)) }
@@ -138,6 +148,16 @@ async function answer(proxied: Proxied, { request, url, body, named, account }: 
     headers: { ...contentType(reply.headers), ...(location && { location }) },
     body: reply.bytes,
   };
+}
+
+/** As much of the answer as `fields` asks for. */
+function partOf(answer: Answer, params: URLSearchParams): Answer {
+  const fields = params.get('fields');
+  if (fields === null || answer.status !== 200) return answer;
+  const body = selectFields(jsonOf(answer.body), fields);
+  if (body !== undefined) return { status: 200, body };
+  const message = `Invalid field selection ${fields}`;
+  return googleError({ code: 400, status: 'INVALID_ARGUMENT', message, reason: 'invalidParameter' });
 }
 
 async function send(

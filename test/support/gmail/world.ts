@@ -56,6 +56,8 @@ export type WorldSettings = {
   accounts: readonly string[];
   /** Answered with 429 above these; without, nobody is. */
   limits?: Limits;
+  /** Pages have so many entries at most, however many were asked for; Google's limit by default. */
+  largestPage?: number;
   /** How long access tokens hold. */
   tokenSeconds?: number;
   /** Where consents may send the browser. */
@@ -78,7 +80,7 @@ export async function startGmailWorld(settings: WorldSettings): Promise<GmailWor
   const tokenUrl = `${url}/token`;
   const upstream = await startUpstream({ accounts, client, baseUrl: settings.issuer ?? url });
   const grants = await createGrants({ upstream, accounts, client, tokenUrl, lifetimeSeconds: tokenSeconds });
-  const mailboxes = createMailboxes(upstream);
+  const mailboxes = createMailboxes(upstream, settings.largestPage);
   const ledger = createLedger();
   const rules = new Set<Rule>();
   const hooks = new Set<Hook>();
