@@ -1,5 +1,4 @@
-/** Pseudo-random numbers of a seed: whole ones below `limit`. */
-export type Random = { below(limit: number): number; pick<T>(items: readonly T[]): T };
+import { createRandom, type Random } from '../support/random.ts';
 
 type Mutation = (mail: Buffer, random: Random) => Buffer;
 
@@ -103,20 +102,6 @@ export function mutantOf(mails: readonly Uint8Array[], seed: number, index: numb
 function pickSmall(mails: readonly Uint8Array[], random: Random): Uint8Array {
   const mail = random.pick(mails);
   return mail.length > LARGE_BYTES && random.below(10) > 0 ? random.pick(mails) : mail;
-}
-
-/** mulberry32: 32 bits of state, good enough to spread mutations. */
-export function createRandom(seed: number): Random {
-  let state = seed | 0;
-  const below = (limit: number) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
-  // The cast holds: the index is one of the array's, and no array here is empty.
-  const pick = <T>(items: readonly T[]) => items[below(items.length)] as T;
-  return { below, pick };
 }
 
 function flipBits(mail: Buffer, random: Random): Buffer {
