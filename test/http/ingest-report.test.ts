@@ -112,7 +112,14 @@ describe('a gap', () => {
     const event = JSON.parse(webhook?.body ?? '');
     assert.equal(event.type, 'gap.opened');
     const { id, openedAt, ...told } = event.data.gap;
-    assert.deepEqual(told, { ...expected, sourceId: source.id, recoveredAt: null });
+    assert.deepEqual(told, {
+      ...expected,
+      since: null,
+      listed: 0,
+      recovered: 0,
+      sourceId: source.id,
+      recoveredAt: null,
+    });
     assert.match(id, /^gap_[0-9a-f]{32}$/);
     assert.equal(new Date(openedAt).toISOString(), openedAt);
 
