@@ -90,7 +90,7 @@ const app = createApp({
   },
   activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
   pubsub: undefined,
-  gmail: { create: nobody, connect: nobody, prepareEnd: nobody },
+  gmail: { create: nobody, change: nobody, connect: nobody, prepareEnd: nobody },
   wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},

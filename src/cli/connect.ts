@@ -25,7 +25,7 @@ export async function addGmailSource(client: Client, options: GmailOptions): Pro
   const timeoutMs = parseTimeout(options.timeout);
   const mailboxId = await findMailboxId(client, options.mailbox);
   const made = options.serviceAccount
-    ? await createGmailSource(client, mailboxId, { type: 'service-account' })
+    ? await saveGmailSource(client, mailboxId, { type: 'service-account' })
     : await connectMailbox(client, mailboxId, readConfig(), timeoutMs);
   if (options.json) return sayJson(made);
   say(`${made.id}  ${made.kind}  ${made.address}  ${made.state}`);
@@ -79,7 +79,7 @@ async function connectHere(
     throw new MailgressError('bad_request', `Nothing was connected. ${outcome.message}`);
   }
   answer('Google has said yes. You can close this page; the terminal goes on.');
-  return createGmailSource(client, id, { type: 'oauth', refreshToken: outcome.refreshToken });
+  return saveGmailSource(client, id, { type: 'oauth', refreshToken: outcome.refreshToken });
 }
 
 /** The service asks, and makes the source when the consent comes back to it. */
@@ -114,7 +114,11 @@ async function connectByLink(client: Client, { id, address }: Mailbox, timeoutMs
   );
 }
 
-async function createGmailSource(client: Client, mailboxId: string, auth: object): Promise<Source> {
+/** Makes the source, or gives the one that the mailbox has its new credentials. */
+async function saveGmailSource(client: Client, mailboxId: string, auth: object): Promise<Source> {
+  const [known] = await listGmailSources(client, mailboxId);
+  if (known !== undefined)
+    return sourceSchema.parse(await client.call('PATCH', `/v1/sources/${known.id}`, { auth }));
   const path = `/v1/mailboxes/${encodeURIComponent(mailboxId)}/sources`;
   return sourceSchema.parse(await client.call('POST', path, { kind: 'gmail', auth }));
 }

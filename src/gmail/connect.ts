@@ -12,9 +12,11 @@ import {
   findLastWatchers,
   openCredentials,
   replaceCredentials,
+  replaceSettings,
 } from '../store/gmail-sources.ts';
 import { forgetWatch } from '../store/gmail-watches.ts';
 import { findMailbox } from '../store/mailboxes.ts';
+import { findSource } from '../store/sources.ts';
 import type { GmailAccess } from './access.ts';
 
 /** Makes, mends and ends sources of kind gmail. */
@@ -27,6 +29,12 @@ export type GmailSources = {
    * `provider_unavailable`.
    */
   create(mailboxId: Id<'mbx'>, input: GmailInput): Promise<Source | undefined>;
+  /**
+   * Changes what is given of a source. New credentials start it again.
+   *
+   * @throws MailgressError as `create` says.
+   */
+  change(source: { id: Id<'src'>; address: string }, change: GmailChange): Promise<Source | undefined>;
   /** Gives the mailbox's source new credentials and starts it, or makes one. */
   connect(mailboxId: Id<'mbx'>, credentials: Credentials): Promise<Source | undefined>;
   /**
@@ -34,6 +42,12 @@ export type GmailSources = {
    * nobody's any more. It never fails: a watch ends by itself in a week, and what is pushed for it is let go.
    */
   prepareEnd(of: { sourceId: Id<'src'> } | { mailboxId: Id<'mbx'> }): Promise<() => Promise<void>>;
+};
+
+/** What is undefined stays. */
+export type GmailChange = {
+  credentials?: Credentials | undefined;
+  settings?: GmailInput['settings'] | undefined;
 };
 
 export type GmailInput = {
@@ -86,13 +100,28 @@ export function createGmailSources(options: {
     return source;
   }
 
+  async function change(
+    { id, address }: { id: Id<'src'>; address: string },
+    { credentials, settings }: GmailChange,
+  ): Promise<Source | undefined> {
+    if (credentials !== undefined) {
+      const { address: account } = await askProfile(address, credentials);
+      await replaceCredentials(sql, keyring, id, { account, credentials });
+    }
+    if (settings !== undefined) await replaceSettings(sql, id, settings);
+    wake();
+    return findSource(sql, id);
+  }
+
   return {
+    change,
+
     async create(mailboxId, input) {
       const existing = await findGmailSourceOf(sql, mailboxId);
       if (existing !== undefined) {
         throw new MailgressError(
           'conflict',
-          `The mailbox has ${existing}, which reads Gmail; connect it again to change its credentials`,
+          `The mailbox has ${existing}, which reads Gmail; PATCH that one to change its credentials`,
         );
       }
       return make(mailboxId, input);
@@ -103,10 +132,7 @@ export function createGmailSources(options: {
       if (existing === undefined) return make(mailboxId, { credentials, settings: {} });
       const mailbox = await findMailbox(sql, mailboxId);
       if (mailbox === undefined) return undefined;
-      const { address: account } = await askProfile(mailbox.address, credentials);
-      const source = await replaceCredentials(sql, keyring, existing, { account, credentials });
-      wake();
-      return source;
+      return change({ id: existing, address: mailbox.address }, { credentials });
     },
 
     async prepareEnd(of) {

@@ -42,10 +42,10 @@ export function startGmailSync(options: {
   const { database, keyring, access, ingest, activity, topic, onEvent, log, random = Math.random } = options;
   const { inTime, hot } = database;
   const owner = randomUUID();
-  const settling = createGroupCommit<sync.StubResult, void>({
+  const settling = createGroupCommit<sync.StubResult, true>({
     flush: async (results) => {
       await sync.settleStubs(hot, results);
-      return results.map(() => undefined);
+      return results.map(() => true as const);
     },
     sizeOf: () => 256,
     maxRows: 256,
@@ -73,7 +73,7 @@ export function startGmailSync(options: {
         if (await inTime(sync.closeGaps(hot, sourceId))) onEvent();
       },
       findDueStubs: (limit) => inTime(sync.findDueStubs(hot, sourceId, limit)),
-      settleStub: (result) => settling.submit(result),
+      settleStub: async (result) => void (await settling.submit(result)),
       claimWatch: (account) => inTime(claimWatch(hot, account)),
       recordWatch: (account, result) => inTime(recordWatch(hot, account, result)),
     };

@@ -1,6 +1,7 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { credentialsSchema } from '../core/credentials.ts';
+import { MailgressError } from '../core/errors.ts';
 import { gmailSettingsSchema, type Source, sourceSchema, sourceStateSchema } from '../core/resources.ts';
 import {
   createSource,
@@ -116,6 +117,37 @@ export function sourceRoutes(services: Services): OpenAPIHono {
       const source = await findSource(sql, idOf(id));
       if (source === undefined) throw notFound(`source ${id}`);
       return c.json(source, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/sources/{id}',
+      tags,
+      summary: 'Change the credentials or settings of a source that reads; new credentials start it again',
+      request: {
+        params,
+        body: jsonBody(
+          z.strictObject({ auth: credentialsSchema.optional(), settings: gmailSettingsSchema.optional() }),
+        ),
+      },
+      responses: { 200: answer('The source', sourceSchema), ...problems(400, 401, 404, 409, 503) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const { auth: credentials, settings } = c.req.valid('json');
+      const source = await findSource(sql, idOf(id));
+      if (source === undefined) throw notFound(`source ${id}`);
+      if (source.kind !== 'gmail') {
+        throw new MailgressError('conflict', `Source ${id} is of kind ${source.kind}, which has neither`);
+      }
+      const changed = await gmail.change(
+        { id: idOf(id), address: source.address },
+        { credentials, settings },
+      );
+      if (changed === undefined) throw notFound(`source ${id}`);
+      return c.json(changed, 200);
     },
   );
 

@@ -52,13 +52,21 @@ export async function findGmailSourceOf(sql: Sql, mailboxId: Id<'mbx'>): Promise
   return row && idOf('src', row.id);
 }
 
+export async function replaceSettings(
+  sql: Sql,
+  id: Id<'src'>,
+  settings: Record<string, unknown>,
+): Promise<void> {
+  await sql`UPDATE sources SET settings = ${JSON.stringify(settings)}::text::jsonb WHERE id = ${uuidOf(id)}`;
+}
+
 /** Gives a source new credentials and starts it. Its cursor stays: what it missed meanwhile is read, or is a gap. */
 export async function replaceCredentials(
   sql: Sql,
   keyring: Keyring,
   id: Id<'src'>,
   { account, credentials }: Pick<GmailSourceInput, 'account' | 'credentials'>,
-): Promise<Source | undefined> {
+): Promise<void> {
   await sql`
     WITH watch AS (
       UPDATE gmail_watches SET due_at = now(), failures = 0 WHERE account = ${account.toLowerCase()} AND error IS NOT NULL
@@ -70,7 +78,6 @@ export async function replaceCredentials(
       -- Whoever reads with the old ones has lost its lease.
       fence = fence + 1, lease_owner = NULL, lease_until = NULL
     WHERE id = ${uuidOf(id)}`;
-  return findSource(sql, id);
 }
 
 /** Forgets how far a source has read: its next look begins anew, and reads what came since the last good one again. */
