@@ -50,6 +50,8 @@ const BODIES: Record<string, unknown> = {
   'PATCH /v1/mailboxes/{id}': { address: 'me@example.com' },
   'POST /v1/mailboxes/{id}/sources': { kind: 'raw' },
   'POST /v1/mailboxes/{id}/connect': { provider: 'google' },
+  'PATCH /v1/sources/{id}': { settings: {} },
+  'POST /v1/sources/{id}/sync': {},
   'POST /v1/endpoints': { url: 'https://example.com/' },
 };
 const bodyOf = ({ name, operation }: NamedOperation) =>

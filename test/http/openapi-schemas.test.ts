@@ -62,7 +62,27 @@ describe('its schemas are the ones that validate', () => {
       {},
       { kind: 'pop3' },
       { kind: 'raw', x: 1 },
+      {
+        kind: 'gmail',
+        auth: { type: 'service-account' },
+        since: '2026-01-01T00:00:00Z',
+        settings: { sent: true },
+      },
+      { kind: 'gmail' },
+      { kind: 'gmail', auth: { type: 'oauth' } },
+      { kind: 'gmail', auth: { type: 'oauth', refreshToken: '' } },
+      { kind: 'gmail', auth: { type: 'service-account' }, since: 'yesterday' },
+      { kind: 'gmail', auth: { type: 'service-account' }, settings: { spam: true } },
     ],
+    'PATCH /v1/sources/{id}': [
+      { auth: { type: 'service-account' } },
+      { settings: { sent: true } },
+      {},
+      { auth: { type: 'password' } },
+      { settings: { sent: 1 } },
+      { kind: 'raw' },
+    ],
+    'POST /v1/sources/{id}/sync': [{}, { since: '2026-01-01T00:00:00.000Z' }, { since: 1 }, { until: '' }],
     'POST /v1/mailboxes/{id}/connect': [
       { provider: 'google' },
       { provider: 'microsoft' },
@@ -99,9 +119,11 @@ describe('its schemas are the ones that validate', () => {
       const [method = '', path = ''] = name.split(' ');
       const schema = operationOf(name).requestBody?.content['application/json']?.schema;
       for (const value of values) {
-        const { status } = await service.api(method, path.replace('{id}', source.mailboxId), value);
+        const id = path.includes('/sources/{id}') ? source.id : source.mailboxId;
+        const { status } = await service.api(method, path.replace('{id}', id), value);
+        // A body may be right, and its time or place wrong: 409, or 503 for a provider that is not set up.
         assert.equal(
-          status < 300,
+          status !== 400,
           verdictOf(schema, value),
           `${status} ${JSON.stringify(value).slice(0, 200)}`,
         );

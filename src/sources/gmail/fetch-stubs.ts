@@ -1,7 +1,7 @@
 import type { Gmail } from './client.ts';
 import { GmailError } from './gmail-error.ts';
 import { type GmailSettings, isPassedOver, toRawMail } from './mail.ts';
-import type { DueStub, StubResult, SyncStore, TakeMail } from './sync.ts';
+import type { DueStub, StubResult, SyncStore, TakeMail } from './sync-store.ts';
 
 export type Fetched = { stored: number };
 

@@ -1,0 +1,33 @@
+import type { Id } from '../../core/ids.ts';
+import type { RawMail } from '../../core/raw-mail.ts';
+
+/** What the sync keeps, and reads of it. Everything that carries the lease answers whether it was still ours. */
+export type SyncStore = {
+  keepHistoryPage(page: { messageIds: readonly string[]; from: string; to: string }): Promise<boolean>;
+  jumpWithGap(jump: {
+    reason: 'history_expired' | 'reset';
+    from: string | null;
+    to: string;
+    since: Date;
+  }): Promise<boolean>;
+  findOpenGaps(): Promise<OpenGap[]>;
+  keepGapPage(gap: OpenGap, page: { messageIds: readonly string[]; next: string | null }): Promise<boolean>;
+  restartGap(gapId: Id<'gap'>): Promise<void>;
+  requestAudit(stretch: { since: Date; until: Date }): Promise<void>;
+  closeGaps(): Promise<void>;
+  findDueStubs(limit: number): Promise<DueStub[]>;
+  settleStub(result: StubResult): Promise<void>;
+};
+
+export type OpenGap = { id: Id<'gap'>; since: Date; until: Date | null; pageToken: string | null };
+export type DueStub = { id: Id<'stb'>; providerId: string; attempts: number; isStored: boolean };
+export type StubResult =
+  | { id: Id<'stb'>; outcome: 'stored' | 'settled' }
+  | { id: Id<'stb'>; outcome: 'missing' | 'failed'; error: string | null }
+  | { id: Id<'stb'>; outcome: 'retry'; error: string; delayMs: number };
+
+/** Hands a mail to the one door; resolves once its fate is durable. */
+export type TakeMail = (
+  mail: RawMail,
+  isOneOfMany: boolean,
+) => Promise<{ status: 'accepted' | 'duplicate' | 'mailbox_gone' } | { status: 'rejected'; reason: string }>;
