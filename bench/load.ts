@@ -5,13 +5,15 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from './connection.ts';
-import { mimeMail, plainMail, signedRequest } from './mails.ts';
+import { mimeMail, plainMail, pushRequest, signedRequest } from './mails.ts';
 
 export type LoadOrder = {
   port: number;
   path: string;
+  /** The source's, or the token of pushes. */
   secret: string;
-  mail: 'plain' | 'mime';
+  /** What a request brings: a mail, or a push of Gmail. */
+  mail: 'plain' | 'mime' | 'push';
   connections: number;
   requests: number;
   /** So many a second, whether answered or not. Without it, each connection sends the next once the last is answered. */
@@ -49,6 +51,7 @@ async function run(order: LoadOrder): Promise<LoadResult> {
     if (order.perSecond !== undefined) sent.push([id, String(nanosecondsAt(dueMs))]);
     const answer = await connection.send(bytes);
     latencies[at] = performance.now() - dueMs;
+    if (order.mail === 'push' && answer.startsWith('HTTP/1.1 204')) return;
     if (answer.startsWith('HTTP/1.1 200') && answer.includes('"accepted"')) return;
     failed++;
     if (failed === 1) process.stderr.write(`${answer.slice(0, 500)}\n`);
@@ -103,6 +106,13 @@ function quantile(values: Float64Array, share: number): number {
 }
 
 function makeRequests({ port, path, secret, mail, requests }: LoadOrder): { id: string; bytes: Buffer }[] {
+  const host = `127.0.0.1:${port}`;
+  if (mail === 'push') {
+    return Array.from({ length: requests }, (_, n) => ({
+      id: String(n),
+      bytes: pushRequest({ path, host, token: secret, n }),
+    }));
+  }
   const make = mail === 'plain' ? plainMail : mimeMail;
   const run = randomBytes(5).toString('hex');
   const nowS = Math.floor(Date.now() / 1000);
@@ -110,6 +120,6 @@ function makeRequests({ port, path, secret, mail, requests }: LoadOrder): { id: 
     // A Gmail id in its canonical form: hex without leading zeros.
     const id = `1${run}${n.toString(16).padStart(6, '0')}`;
     const mail = make(n);
-    return { id, bytes: signedRequest({ path, host: `127.0.0.1:${port}`, secret, id, mail, nowS }) };
+    return { id, bytes: signedRequest({ path, host, secret, id, mail, nowS }) };
   });
 }

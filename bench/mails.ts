@@ -1,5 +1,9 @@
 import { createHmac } from 'node:crypto';
 
+/** Gmail sends at most one push a second for an account. */
+export const PUSH_ACCOUNTS = 500;
+export const pushAddress = (n: number) => `account-${n % PUSH_ACCOUNTS}@example.org`;
+
 /** A plain mail of about 1 kB, as a person writes it. */
 export function plainMail(n: number): string {
   const words = 'The quick brown fox jumps over the lazy dog and then it sleeps in the warm sun. ';
@@ -62,6 +66,23 @@ export function mimeMail(n: number): string {
     '--outer--',
     '',
   ].join('\r\n');
+}
+
+/** The whole HTTP/1.1 request of Pub/Sub for a change in one of some hundred accounts. */
+export function pushRequest(options: { path: string; host: string; token: string; n: number }): Buffer {
+  const payload = { emailAddress: pushAddress(options.n), historyId: 1_000_000 + options.n };
+  const body = JSON.stringify({
+    message: {
+      data: Buffer.from(JSON.stringify(payload)).toString('base64'),
+      messageId: String(2_070_443_601_311_540 + options.n),
+      publishTime: '2026-11-20T10:00:00.000Z',
+    },
+    subscription: 'projects/bench/subscriptions/bench',
+  });
+  return Buffer.from(
+    `POST ${options.path} HTTP/1.1\r\nhost: ${options.host}\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nauthorization: Bearer ${options.token}\r\n\r\n${body}`,
+  );
 }
 
 /** The whole HTTP/1.1 request that posts one mail as a batch of one, signed. */

@@ -17,13 +17,14 @@ import type { ConsumerOrder, ConsumerReport } from './consumer.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
 import { printProfiles } from './profile.ts';
+import { measurePushes } from './push.ts';
 import { measureReading } from './reading.ts';
 import { machine, median, printSection, type Row, type Section } from './report.ts';
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
 const USAGE = `npm run bench -- [options]
   --quick        one short round: for a look, not for figures
-  --only WHAT    plain, mime or latency
+  --only WHAT    plain, mime, latency or push
   --json FILE    write the figures there as well
   --profile DIR  write CPU profiles of Mailgress there and print where the time went (takes time itself)
 `;
@@ -45,6 +46,7 @@ const REQUESTS = options.quick ? { plain: 6000, mime: 2500 } : { plain: 12_000, 
 const WARM_UP = options.quick ? { plain: 6000, mime: 2500 } : { plain: 18_000, mime: 6000 };
 const CONNECTIONS = 64;
 const LATENCY = { perSecond: 200, seconds: options.quick ? 5 : 30 };
+const PUSHES = { perSecond: 500, seconds: options.quick ? 5 : 30 };
 const wants = (what: string) => options.only === undefined || options.only === what;
 
 const children: ChildProcess[] = [];
@@ -113,13 +115,31 @@ async function main(): Promise<void> {
         `  request to verified webhook  ${print(latency.p50Ms, latency.p99Ms)}`,
     );
   }
+  note('pushes ...');
+  const pushes = wants('push')
+    ? await measurePushes({
+        databaseUrl: await createDatabase('pushed'),
+        ...PUSHES,
+        send: (order) => send(load, order),
+        countStatements: () => countStatements('pushed'),
+      })
+    : undefined;
+  note('');
+  if (pushes !== undefined) {
+    process.stdout.write(
+      `\n${PUSHES.perSecond} pushes of Gmail a second for ${PUSHES.seconds} s\n` +
+        `  push to 204                  p50 ${pushes.p50Ms.toFixed(1)} ms, p99 ${pushes.p99Ms.toFixed(1)} ms\n` +
+        `  SQL statements a push        ${pushes.statements.toFixed(2)}\n` +
+        `  Node us a push               ${pushes.nodeUs.toFixed(0)}\n`,
+    );
+  }
   const memory = { idleMb, afterMb: await residentMb(ours.child) };
   process.stdout.write(
     `\nresident memory of the Node process: ${idleMb} MB idle, ${memory.afterMb} MB after\n`,
   );
   process.stdout.write(`${JSON.stringify(machine())}\n`);
   if (options.json !== undefined) {
-    const report = { machine: machine(), rounds: ROUNDS, sections, latency, memory };
+    const report = { machine: machine(), rounds: ROUNDS, sections, latency, pushes, memory };
     await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (profileTo !== undefined) {

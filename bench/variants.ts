@@ -32,6 +32,7 @@ export async function startMailgress(
   databaseUrl: string,
   flags: string[],
   endpointUrl?: string,
+  environment: Record<string, string> = {},
 ): Promise<Variant & { endpointSecret: string }> {
   const child = spawn(process.execPath, [...flags, 'src/main.ts', 'serve', '--migrate'], {
     env: {
@@ -43,6 +44,7 @@ export async function startMailgress(
       MAILGRESS_SECRET_KEY: 'a-secret-key-for-the-bench-of-32-characters',
       MAILGRESS_EGRESS_ALLOW: '127.0.0.1',
       LOG_LEVEL: 'warn',
+      ...environment,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -87,6 +87,8 @@ function keyOf(grant: Grant): string {
   return createHash('sha256').update(grant.refreshToken).digest('base64');
 }
 
+const ADVICE =
+  'check the OAuth client in GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET, or that the service account acts domain-wide with the scope gmail.readonly';
 const FAULTS = {
   consent_gone: 'needs_reauth',
   not_allowed: 'not_allowed',
@@ -95,5 +97,6 @@ const FAULTS = {
 
 function throwGmailError(error: unknown): never {
   if (!(error instanceof GrantError)) throw error;
-  throw new GmailError(FAULTS[error.kind], `Google gives no access: ${error.message}`);
+  const advice = error.kind === 'not_allowed' ? `; ${ADVICE}` : '';
+  throw new GmailError(FAULTS[error.kind], `Google gives no access: ${error.message}${advice}`);
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Keyring } from '../core/sealed.ts';
 import type { Ingest } from '../ingest.ts';
+import { createLimit } from '../sources/gmail/limit.ts';
 import { type RunResult, type RunTools, runSource } from '../sources/gmail/run.ts';
 import { type Syncer, startSyncer } from '../sources/gmail/syncer.ts';
 import type { Database } from '../store/database.ts';
@@ -22,6 +23,8 @@ import type { GmailAccess } from './access.ts';
 
 /** One look may take so long; then others have their turn. */
 const RUN_BUDGET_MS = 60_000;
+/** Over all mailboxes: a mail of 50 MB takes several times that until it is stored. */
+const MAX_FETCHES = 16;
 
 /** Wires the sync of Gmail to the store, the door and the account's Gmail. */
 export function startGmailSync(options: {
@@ -42,6 +45,7 @@ export function startGmailSync(options: {
   const { database, keyring, access, ingest, activity, topic, onEvent, log, random = Math.random } = options;
   const { inTime, hot } = database;
   const owner = randomUUID();
+  const limit = createLimit(MAX_FETCHES);
   const settling = createGroupCommit<sync.StubResult, true>({
     flush: async (results) => {
       await sync.settleStubs(hot, results);
@@ -93,6 +97,7 @@ export function startGmailSync(options: {
     const result = await runSource(source, {
       store: storeOf(source),
       gmail: access.open(account, openCredentials(keyring, lease.sourceId, credentials)),
+      limit,
       take: (mail, isOneOfMany) => ingest(mail, origin, isOneOfMany),
       signal,
       now: () => new Date(),

@@ -28,9 +28,9 @@ export function appsScriptRoutes(services: Services): OpenAPIHono {
     async (c) => {
       const { id } = c.req.valid('param');
       const source = await findIngressSource(database.sql, keyring, pathId('src', 'source', id));
-      const [secret] = source?.secrets ?? [];
-      if (source === undefined || secret === undefined) throw notFound(`source ${id}`);
-      if (source.kind !== 'apps-script') {
+      if (source === undefined) throw notFound(`source ${id}`);
+      const [secret] = source.secrets;
+      if (secret === undefined || source.kind !== 'apps-script') {
         throw new MailgressError('conflict', `Source ${id} is of kind ${source.kind}, which has no script`);
       }
       const { address } = source;

@@ -13,7 +13,7 @@ const BODY_LIMIT_BYTES = 256 * 1024;
  * The door for Gmail's pushes. A 204 says that the hint is durable; to everything else Pub/Sub sends the push again
  * (https://cloud.google.com/pubsub/docs/push), so that nothing is asked of Google here.
  */
-export function pubsubRoutes({ pubsub, log }: Services): OpenAPIHono {
+export function pubsubRoutes({ pubsub, database, log }: Services): OpenAPIHono {
   const router = createRouter();
   // Registered beside the handler and not through it: nothing reads the body before the token is verified.
   router.openAPIRegistry.registerPath({
@@ -49,7 +49,7 @@ export function pubsubRoutes({ pubsub, log }: Services): OpenAPIHono {
       }
       throw error;
     });
-    const sources = await pubsub.hints.submit(parsePush(bytes));
+    const sources = await database.inTime(pubsub.hints.submit(parsePush(bytes)));
     if (sources === 0) log.debug({ count: ++unwatched }, 'push for an address that nobody watches');
     return c.body(null, 204);
   });

@@ -7,6 +7,7 @@ import {
   createSource,
   deleteSource,
   findSource,
+  isPushingKind,
   listSources,
   rotateSourceSecret,
   setSourceWanted,
@@ -203,12 +204,15 @@ export function sourceRoutes(services: Services): OpenAPIHono {
       tags,
       summary: 'Make a new secret; the old one counts for another 24 hours',
       request: { params },
-      responses: { 200: answer('The source', sourceWithSecretSchema), ...problems(401, 404) },
+      responses: { 200: answer('The source', sourceWithSecretSchema), ...problems(401, 404, 409) },
     }),
     async (c) => {
       const { id } = c.req.valid('param');
       const rotated = await rotateSourceSecret(sql, keyring, idOf(id));
       if (rotated === undefined) throw notFound(`source ${id}`);
+      if (!isPushingKind(rotated.source.kind)) {
+        throw new MailgressError('conflict', `Source ${id} has no secret: nothing pushes to it`);
+      }
       ingressSources.forget(idOf(id));
       return c.json(withSecret(rotated), 200);
     },

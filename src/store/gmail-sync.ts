@@ -117,7 +117,7 @@ export async function findOpenGaps(sql: Sql, sourceId: Id<'src'>): Promise<OpenG
 
 /**
  * Keeps a page of the listing that fills a gap: its stubs and where to go on, both or none. Mails that were given up
- * before are tried again.
+ * or missed before are tried again.
  *
  * @param page.next null: that was the last page.
  * @returns false when the lease is another's by now.
@@ -244,7 +244,8 @@ function insertStubs(sql: Sql, messageIds: readonly string[], gapId: Id<'gap'> |
     )
     ON CONFLICT (source_id, provider_id) DO UPDATE SET
       status = 'pending', attempts = 0, due_at = now(), updated_at = now(), gap_id = excluded.gap_id
-      WHERE stubs.status = 'failed' AND excluded.gap_id IS NOT NULL`;
+      -- Listed, it exists, whatever was found before.
+      WHERE stubs.status IN ('failed', 'missing') AND excluded.gap_id IS NOT NULL`;
 }
 
 function renewed(sql: Sql): Fragment {

@@ -105,7 +105,7 @@ export async function rotateSourceSecret(
       secret = ${keyring.seal(secret, secretContext(id))},
       previous_secret = secret,
       previous_secret_until = now() + ${ROTATION_OVERLAP_MS}::int * interval '1 millisecond'
-    WHERE id = ${uuidOf(id)}`;
+    WHERE id = ${uuidOf(id)} AND secret IS NOT NULL`;
   const source = await findSource(sql, id);
   return source && { source, secret };
 }
@@ -205,6 +205,6 @@ function toSource(row: SourceRow): Source {
 }
 
 /** Whether a program of the other side brings its mail, so that there is nothing for us to look after. */
-function isPushingKind(kind: SourceKind): boolean {
+export function isPushingKind(kind: SourceKind): boolean {
   return kind === 'apps-script' || kind === 'raw';
 }

@@ -12,6 +12,9 @@ export type PushTokens = AsyncDisposable & {
   options: PushTokenOptions;
   server: OAuth2Server;
   certs: Certs;
+  /** Nobody listens; and again. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
   /** A token that is right but for these changes; a claim that is undefined is left out. */
   token(claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>;
   /** Makes a key, signs with that one alone, and publishes it beside the others or instead of them. */
@@ -46,8 +49,6 @@ export async function startPushTokens(): Promise<PushTokens> {
   await server.start(0, '127.0.0.1');
   const { port } = server.address();
   const issuer = `http://127.0.0.1:${port}`;
-  server.issuer.url = issuer;
-
   return {
     options: {
       audience: AUDIENCE,
@@ -57,7 +58,13 @@ export async function startPushTokens(): Promise<PushTokens> {
     },
     server,
     certs,
+    stop: () => server.stop(),
+    async start() {
+      if (!server.listening) await server.start(port, '127.0.0.1');
+    },
     async token(claims = {}, header = {}) {
+      // It forgets when it stops, and has a name of its own when it starts.
+      server.issuer.url = issuer;
       return server.issuer.buildToken({
         kid,
         scopesOrTransform: (head, payload) => {

@@ -1,11 +1,12 @@
 import type { Gmail } from './client.ts';
 import { GmailError } from './gmail-error.ts';
+import type { Limit } from './limit.ts';
 import { type GmailSettings, isPassedOver, toRawMail } from './mail.ts';
 import type { DueStub, StubResult, SyncStore, TakeMail } from './sync-store.ts';
 
 export type Fetched = { stored: number };
 
-/** At once of one mailbox: a mail of 50 MB takes several times that while it is read. */
+/** At once of one mailbox. */
 const CONCURRENCY = 4;
 /** So many failures in a row are not of the mails but of Gmail, or of the way to it. */
 const MAX_STRIKES = 4;
@@ -37,20 +38,21 @@ export async function fetchStubs(
     store: Pick<SyncStore, 'settleStub'>;
     gmail: Gmail;
     take: TakeMail;
+    /** Of all mailboxes of the process. */
+    limit: Limit;
     signal: AbortSignal;
     settings: GmailSettings;
     stubWaitsMs?: readonly number[] | undefined;
   },
 ): Promise<Fetched> {
-  const { store, gmail, take, signal, settings, stubWaitsMs = WAITS_MS } = tools;
+  const { store, gmail, take, limit, signal, settings, stubWaitsMs = WAITS_MS } = tools;
   const queue = [...stubs];
   let strikes = 0;
   let stored = 0;
 
   async function work(): Promise<void> {
     for (let stub = queue.shift(); stub !== undefined; stub = queue.shift()) {
-      signal.throwIfAborted();
-      const result = await resultOf(stub);
+      const result = await limit.run(() => resultOf(stub));
       if (result.outcome === 'stored') stored++;
       await store.settleStub(result);
     }
@@ -58,6 +60,7 @@ export async function fetchStubs(
 
   async function resultOf(stub: DueStub): Promise<StubResult> {
     const { id, providerId } = stub;
+    signal.throwIfAborted();
     if (stub.isStored) return { id, outcome: 'settled' };
     try {
       const message = await gmail.get(providerId, signal);
@@ -68,12 +71,19 @@ export async function fetchStubs(
       return { id, outcome: taken.status === 'accepted' ? 'stored' : 'settled' };
     } catch (error) {
       if (!(error instanceof GmailError)) throw error;
-      if (error.fault === 'not_found') return { id, outcome: 'missing', error: null };
+      if (error.fault === 'not_found') return afterNotFound(stub);
       if (error.fault !== 'unavailable' && error.fault !== 'refused') throw error;
       strikes++;
       if (strikes >= MAX_STRIKES) throw error;
       return afterFailure(stub, error.message);
     }
+  }
+
+  /** What history has just named may not be there yet: it is gone when it is not there a moment later. */
+  function afterNotFound({ id, attempts }: DueStub): StubResult {
+    const [delayMs] = stubWaitsMs;
+    if (attempts > 0 || delayMs === undefined) return { id, outcome: 'missing', error: null };
+    return { id, outcome: 'retry', error: 'Gmail does not have it, or not yet', delayMs };
   }
 
   function afterFailure({ id, attempts }: DueStub, error: string): StubResult {

@@ -27,6 +27,9 @@ const envelopeSchema = z.object({
   deliveryAttempt: z.number().optional(),
 });
 
+/** What is read of the envelope. The rest is of no use here, and may change. */
+const dataSchema = z.object({ message: envelopeSchema.shape.message.pick({ data: true }) });
+
 /** Both forms, for the reference; the body is read by `parsePush`. */
 export const pushBodySchema = z.union([
   envelopeSchema,
@@ -48,11 +51,7 @@ export function parsePush(bytes: Uint8Array): Push {
 }
 
 function readEnvelope(body: object): unknown {
-  // What else the envelope says is of no use here, and may change: its data decide.
-  const { message } = parseWith(
-    z.object({ message: envelopeSchema.shape.message.pick({ data: true }) }),
-    body,
-  );
+  const { message } = parseWith(dataSchema, body);
   const data = decodeBase64(message.data);
   if (data === undefined) throw badShape([{ path: 'message.data', message: 'must be base64' }]);
   return parseJson(data, 'message.data');
@@ -76,11 +75,12 @@ type ParseWithSource = (
   reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
 ) => unknown;
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 /** JSON in which a history id that is a number is the digits it was written with: it may be larger than 2^53. */
 function parseJson(bytes: Uint8Array, name: string): unknown {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    return (JSON.parse as ParseWithSource)(text, (key, value, { source }) =>
+    return (JSON.parse as ParseWithSource)(utf8.decode(bytes), (key, value, { source }) =>
       key === 'historyId' && typeof value === 'number' ? source : value,
     );
   } catch {

@@ -72,6 +72,7 @@ export async function runSource(source: RunSource, tools: RunTools): Promise<Run
     cursor: source.cursor,
     lastGoodAt: source.syncedAt ?? source.createdAt,
     auditedAt: source.auditedAt,
+    createdAt: source.createdAt,
     sent: source.settings.sent ?? false,
   };
   try {

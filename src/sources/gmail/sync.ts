@@ -1,6 +1,7 @@
 import type { Gmail, HistoryPage } from './client.ts';
 import { type Fetched, fetchStubs } from './fetch-stubs.ts';
 import { GmailError } from './gmail-error.ts';
+import type { Limit } from './limit.ts';
 import type { OpenGap, SyncStore, TakeMail } from './sync-store.ts';
 
 /** What a look begins from. */
@@ -9,6 +10,8 @@ export type SyncPosition = {
   /** The last look that was whole, or when the source was made: everything before is stored. */
   lastGoodAt: Date;
   auditedAt: Date | null;
+  /** What came before the source is nobody's wish. */
+  createdAt: Date;
   sent: boolean;
 };
 
@@ -16,6 +19,7 @@ export type SyncTools = {
   store: SyncStore;
   gmail: Gmail;
   take: TakeMail;
+  limit: Limit;
   /** Aborted when the lease is lost, the source stopped, or the process ends. */
   signal: AbortSignal;
   now: () => Date;
@@ -91,8 +95,7 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
   /** Without a cursor: the mailbox as it is now, and a gap since the last good look, for it may have been forgotten. */
   async function beginAnew(): Promise<string> {
     const { historyId } = await gmail.profile(signal);
-    const since = new Date(position.lastGoodAt.getTime() - GAP_MARGIN_MS);
-    held(await store.jumpWithGap({ reason: 'reset', from: null, to: historyId, since }));
+    held(await store.jumpWithGap({ reason: 'reset', from: null, to: historyId, since: gapBegin() }));
     return historyId;
   }
 
@@ -116,19 +119,25 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
   /** The profile first: what comes in from here on is in the history behind it, what came before in the gap. */
   async function jumpOverExpired(): Promise<string> {
     const { historyId: to } = await gmail.profile(signal);
-    const since = new Date(position.lastGoodAt.getTime() - GAP_MARGIN_MS);
-    held(await store.jumpWithGap({ reason: 'history_expired', from: cursor, to, since }));
+    held(await store.jumpWithGap({ reason: 'history_expired', from: cursor, to, since: gapBegin() }));
     cursor = to;
     return to;
+  }
+
+  function gapBegin(): Date {
+    return sinceCreation(position.lastGoodAt.getTime() - GAP_MARGIN_MS);
+  }
+
+  function sinceCreation(ms: number): Date {
+    return new Date(Math.max(ms, position.createdAt.getTime()));
   }
 
   /** Once a day, the ids of the last two are held against what is stored. The last hour may still be on its way. */
   async function auditIfDue(): Promise<Date> {
     const at = now();
-    // A new source has nothing to be held to yet.
     const before = position.auditedAt ?? position.lastGoodAt;
     if (at.getTime() - before.getTime() < DAY_MS) return before;
-    const since = new Date(Math.max(at.getTime() - AUDIT_REACH_MS, before.getTime() - DAY_MS));
+    const since = sinceCreation(at.getTime() - AUDIT_REACH_MS);
     await store.requestAudit({ since, until: new Date(at.getTime() - HOUR_MS) });
     return at;
   }

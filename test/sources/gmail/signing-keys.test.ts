@@ -135,7 +135,7 @@ const answerWith = (answer: Certs['answer']) => {
 
 /** Ways in which there are no keys to be had. */
 const ways: Record<string, () => Promise<void> | void> = {
-  'refuses connections': () => google.server.stop(),
+  'refuses connections': () => google.stop(),
   'answers an error': () => answerWith('error'),
   'answers something else': () => answerWith('garbage'),
   'answers without a key': () => answerWith('no keys'),
@@ -145,8 +145,7 @@ const ways: Record<string, () => Promise<void> | void> = {
 };
 const comeBack = async () => {
   google.certs.answer = 'keys';
-  const { port } = new URL(google.options.issuer);
-  if (!google.server.listening) await google.server.start(Number(port), '127.0.0.1');
+  await google.start();
 };
 
 for (const [name, goAway] of Object.entries(ways)) {
