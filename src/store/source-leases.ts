@@ -132,12 +132,16 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
         lag_looks = CASE WHEN hinted_at > ${run.claimedAt}::timestamptz THEN 0 ELSE ${end.lagLooks}::int END,
         synced_at = CASE WHEN ${end.isComplete}::boolean THEN ${run.claimedAt}::timestamptz ELSE synced_at END,
         last_proven_alive_at = CASE WHEN ${end.isAlive}::boolean THEN now() ELSE last_proven_alive_at END,
-        due_at = least(
-          now() + ${end.dueInMs}::bigint * interval '1 millisecond',
-          -- After a failure its own wait counts: stubs have been due all along.
-          (SELECT min(due_at) FROM stubs
-           WHERE source_id = sources.id AND status = 'pending' AND ${end.failures}::int = 0)
-        ),
+        due_at = CASE
+          -- Somebody wished for a look meanwhile; this one may have been past what it was wished for.
+          WHEN due_at > ${run.claimedAt}::timestamptz AND due_at <= now() THEN due_at
+          ELSE least(
+            now() + ${end.dueInMs}::bigint * interval '1 millisecond',
+            -- After a failure its own wait counts: stubs have been due all along.
+            (SELECT min(due_at) FROM stubs
+             WHERE source_id = sources.id AND status = 'pending' AND ${end.failures}::int = 0)
+          )
+        END,
         slow_until = now() + ${end.slowForMs}::bigint * interval '1 millisecond',
         settling_cursor = ${end.settling?.cursor ?? null}::text,
         settling_at = ${end.settling?.at ?? null}::timestamptz,
