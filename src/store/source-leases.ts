@@ -74,7 +74,7 @@ export async function claimSources(
       RETURNING *
     )
     SELECT claimed.id, claimed.fence::int AS fence, mailbox_id AS "mailboxId", tenant, address,
-           authentication_servers AS "authenticationServers", account, credentials, settings, state, failures,
+           authentication_servers AS "authenticationServers", claimed.account, credentials, settings, state, claimed.failures,
            cursor, hinted_history_id::text AS "hintedHistoryId", lag_looks AS "lagLooks",
            settling_cursor AS "settlingCursor", settling_at AS "settlingAt", synced_at AS "syncedAt",
            audited_at AS "auditedAt", claimed.created_at AS "createdAt", clock_timestamp()::text AS "claimedAt",
