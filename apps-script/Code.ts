@@ -267,7 +267,6 @@ function sendHistory_(state: State, run: Run) {
 
 /** Sends what a search has found: for `resync` and `install`, and when history has expired. */
 function sendQueue_(state: State, run: Run, queue: Queue) {
-  if (!queue.isListed) fillQueue_(state, run, queue);
   const tellGap = (recoveredBy: string | null) =>
     post_(state, { gap: { from: state.cursor, reason: 'history_expired', recoveredBy } });
   if (isRecovering_(state) && !queue.isTold) {
@@ -275,6 +274,7 @@ function sendQueue_(state: State, run: Run, queue: Queue) {
     queue.isTold = true;
     saveState_(state);
   }
+  if (!queue.isListed) fillQueue_(state, run, queue);
   while (queue.done < queue.count) {
     state.backlog = queueLength_(state);
     if (!hasTime_(run)) return;

@@ -107,7 +107,10 @@ test('a search that takes too long is tried again, and then goes with what it ha
     return { json: { nextPageToken: 'next', messages: [] } };
   });
   box.runtime.settings.latency = () => 500;
-  box.pass(60);
+  box.pass(6);
+  const told = world.sql(`SELECT reason FROM gaps WHERE source_id = '${box.source.id.slice(4)}'`);
+  assert.deepEqual(told, [{ reason: 'history_expired' }], 'the server knows while it searches');
+  box.pass(54);
   assert.ok(pages > 0);
   expectLimitsKept(box);
   assert.equal(box.runtime.state.cursor, String(end), 'it goes on behind it');
