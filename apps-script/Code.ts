@@ -730,7 +730,7 @@ function retryAfterOf_(headers: { [name: string]: unknown }): number {
 
 function isNotFound_(error: unknown): boolean {
   const { code } = Object(Object(error).details);
-  return code === undefined ? /entity was not found/i.test(messageOf_(error)) : Number(code) === 404;
+  return code === undefined ? /(entity was|error:) not found/i.test(messageOf_(error)) : Number(code) === 404;
 }
 
 function messageOf_(error: unknown): string {

@@ -92,3 +92,40 @@ for (const [name, answer] of answers) {
     box.expectCursorBehindServer();
   });
 }
+
+test('something that is not found on the way to Gmail is no missing mail, and no expired history', () => {
+  for (const what of ['messages/', 'history?']) {
+    const box = installed();
+    for (let i = 0; i < 3; i++) box.deliver(`mail ${i}`);
+    box.runtime.faults.push((path) => {
+      // Not of the API: without its details.
+      if (path.startsWith(what)) throw new Error('Exception: host not found');
+      return undefined;
+    });
+    box.pass(30);
+    assert.equal(box.runtime.state.queue, null);
+    box.runtime.faults.length = 0;
+    box.pass(16);
+    box.expectAllStored();
+    assert.deepEqual([stubsOf(box), truncatedOf(box)], [[], []]);
+    assert.deepEqual(world.sql(`SELECT * FROM gaps WHERE source_id = '${box.source.id.slice(4)}'`), []);
+  }
+});
+
+test('not found is what the API says, also where the runtime leaves its details out', () => {
+  for (const words of ['Requested entity was not found.', 'Not Found']) {
+    const box = installed();
+    const gone = box.deliver('gone', { isWanted: false });
+    box.deliver('there');
+    box.runtime.faults.push((path) => {
+      if (!path.startsWith(`messages/${gone}`)) return undefined;
+      throw new Error(`API call to gmail.users.messages.get failed with error: ${words}`);
+    });
+    box.pass(3);
+    box.expectAllStored();
+    assert.deepEqual(
+      stubsOf(box).map(({ status }) => status),
+      ['missing'],
+    );
+  }
+});
