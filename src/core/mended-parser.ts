@@ -1,15 +1,17 @@
-import PostalMime, { type Email } from 'postal-mime';
+import PostalMime, { type Email, type Header } from 'postal-mime';
 import { findUtf8, readCharset } from './charset.ts';
 import { type ContentDecoder, createContentDecoder, type SourceLine } from './content-decoders.ts';
 import { findCharsetOfHtml, mendContentType, type StructuredHeader } from './content-type.ts';
 import { mendEncodedWords } from './encoded-words.ts';
 import { MailgressError } from './errors.ts';
 import { isContinuation, linesOf } from './header-block.ts';
+import { readFields } from './header-fields.ts';
 import { createHeaderLineReader } from './header-line.ts';
 
 type TextKind = 'plain' | 'html';
 /** What is used of the parser's inside, none of it promised: that of version 4.0.0. */
 type Inside = {
+  root: { headers: Header[] };
   currentNode: Node;
   readPos: number;
   boundaries: { value: Uint8Array }[];
@@ -17,6 +19,7 @@ type Inside = {
   textMap: Map<object, { [kind in TextKind]?: { value: string }[] }>;
   textTypes: Set<TextKind>;
   renderTextContent(): void;
+  buildMessage(): Email;
   readLine(): { bytes: Uint8Array; done: boolean };
 };
 type Node = {
@@ -76,6 +79,7 @@ export async function parseMended(
     boundaries = namesOf(inside.boundaries);
   };
   inside.renderTextContent = renderTexts(inside);
+  inside.buildMessage = buildWithFields(inside);
   inside.readLine = () => {
     // A boundary has made a node by now, of which no header is read yet. After the end of a multipart it is the node
     // around, which came by before.
@@ -138,6 +142,16 @@ function renderTexts(inside: Inside): () => void {
       if (length > MAX_CONVERTED_LENGTH) texts[missing] = [];
     }
     render();
+  };
+}
+
+/** The parser reads no header into a field: that takes it seconds where they are hostile. */
+function buildWithFields(inside: Inside): () => Email {
+  const build = inside.buildMessage.bind(inside);
+  return () => {
+    const { headers } = inside.root;
+    inside.root.headers = [];
+    return { ...build(), ...readFields(headers), headers };
   };
 }
 
