@@ -1,40 +1,13 @@
-import PostalMime, { type Email, type Header } from 'postal-mime';
-import { findUtf8, readCharset } from './charset.ts';
+import PostalMime, { type Email } from 'postal-mime';
 import { type ContentDecoder, createContentDecoder, type SourceLine } from './content-decoders.ts';
-import { findCharsetOfHtml, mendContentType, type StructuredHeader } from './content-type.ts';
+import { mendContentType } from './content-type.ts';
 import { mendEncodedWords } from './encoded-words.ts';
 import { MailgressError } from './errors.ts';
 import { isContinuation, linesOf } from './header-block.ts';
 import { readFields } from './header-fields.ts';
 import { createHeaderLineReader } from './header-line.ts';
-
-type TextKind = 'plain' | 'html';
-/** What is used of the parser's inside, none of it promised: that of version 4.0.0. */
-type Inside = {
-  root: { headers: Header[] };
-  currentNode: Node;
-  readPos: number;
-  boundaries: { value: Uint8Array }[];
-  /** Of each part or multipart/alternative: its texts by kind. */
-  textMap: Map<object, { [kind in TextKind]?: { value: string }[] }>;
-  textTypes: Set<TextKind>;
-  renderTextContent(): void;
-  buildMessage(): Email;
-  readLine(): { bytes: Uint8Array; done: boolean };
-};
-type Node = {
-  state: 'header' | 'body' | 'finished';
-  content: ArrayBuffer | null;
-  parentNode?: Node;
-  childNodes: Node[];
-  headerLines: string[];
-  contentType: { parsed: StructuredHeader; multipart: string | false };
-  contentDisposition: { parsed: StructuredHeader };
-  contentDecoder: ContentDecoder | null;
-  setupContentDecoder(transferEncoding: string): void;
-  getTextContent(): string;
-  feed(line: Uint8Array): void;
-};
+import type { Inside, Node } from './parser-inside.ts';
+import { isReadAsText, readText, renderTexts } from './part-text.ts';
 
 const DASH = 0x2d;
 const COLON = 0x3a;
@@ -44,9 +17,6 @@ const MAX_PARTS = 10_000;
 
 /** How far behind a line that is no header another one is looked for: a line that was folded wrongly has it near. */
 const HEADERS_AHEAD_BYTES = 4096;
-
-/** Most text that is made html, or the other way round, in a mail. */
-const MAX_CONVERTED_LENGTH = 1024 * 1024;
 
 /** `isWhole` is false if something was lost, or read where it should not stand, of the parts. */
 export type ParsedMail = Email & { isWhole: boolean };
@@ -124,25 +94,6 @@ function withoutBlanks(bytes: Uint8Array): string {
   let end = bytes.length;
   while (end > 0 && (bytes[end - 1] === 0x20 || bytes[end - 1] === 0x09)) end -= 1;
   return Buffer.from(bytes.buffer, bytes.byteOffset, end).toString('latin1');
-}
-
-/**
- * Of a mail with texts of both kinds one below the other, the parser makes each kind from the other. That takes 40 times
- * the size of a text of quotes: above the limit a text is in its own kind alone.
- */
-function renderTexts(inside: Inside): () => void {
-  const render = inside.renderTextContent.bind(inside);
-  return () => {
-    let length = 0;
-    for (const texts of inside.textMap.values()) {
-      const kinds = [...inside.textTypes];
-      const missing = kinds.find((kind) => texts[kind] === undefined);
-      if (missing === undefined) continue;
-      for (const kind of kinds) for (const { value } of texts[kind] ?? []) length += value.length;
-      if (length > MAX_CONVERTED_LENGTH) texts[missing] = [];
-    }
-    render();
-  };
 }
 
 /** The parser reads no header into a field: that takes it seconds where they are hostile. */
@@ -272,33 +223,7 @@ function startOf(line: Uint8Array): string {
   return Buffer.from(line.subarray(0, 1024)).toString('latin1');
 }
 
-/** Whether the parser decodes the content as text: for the texts of the mail, and an invitation wherever it is. */
-function isReadAsText({ contentType, contentDisposition }: Node): boolean {
-  const type = contentType.parsed.value;
-  if (type === 'text/calendar' || type === 'application/ics') return true;
-  return contentDisposition.parsed.value !== 'attachment' && (type === 'text/plain' || type === 'text/html');
-}
-
 function mendName(params: Record<string, string>, key: string): void {
   const name = params[key];
   if (name !== undefined) params[key] = mendEncodedWords(name);
-}
-
-/** The text of a part. What is mended is handed to the parser as UTF-8, for the format (RFC 3676) it may be in. */
-function readText(node: Node, readAsNamed: () => string): string {
-  const { parsed } = node.contentType;
-  if (node.content === null) return readAsNamed();
-  const bytes = new Uint8Array(node.content);
-  if (parsed.value === 'text/html' && !parsed.params.charset && findUtf8(bytes) === undefined) {
-    parsed.params.charset = findCharsetOfHtml(bytes) ?? '';
-  }
-  let asNamed: string | undefined;
-  const text = readCharset(bytes, parsed.params.charset ?? '', () => {
-    asNamed = readAsNamed();
-    return asNamed;
-  });
-  if (text === asNamed) return text;
-  node.content = Uint8Array.from(Buffer.from(text)).buffer;
-  parsed.params.charset = 'utf-8';
-  return readAsNamed();
 }
