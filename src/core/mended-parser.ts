@@ -1,6 +1,6 @@
 import PostalMime, { type Email } from 'postal-mime';
 import { type ContentDecoder, createContentDecoder, type SourceLine } from './content-decoders.ts';
-import { mendContentType } from './content-type.ts';
+import { mendContentDisposition, mendContentType } from './content-type.ts';
 import { mendEncodedWords } from './encoded-words.ts';
 import { MailgressError } from './errors.ts';
 import { isContinuation, linesOf } from './header-block.ts';
@@ -11,6 +11,7 @@ import { isReadAsText, readText, renderTexts } from './part-text.ts';
 
 const DASH = 0x2d;
 const COLON = 0x3a;
+const LINE_END_BYTES = 2;
 
 /** Most parts: a part of nothing takes the parser 1.4 kB, a digest has hundreds of them. */
 const MAX_PARTS = 10_000;
@@ -45,8 +46,10 @@ export async function parseMended(
   let node: Node | undefined;
   let parts = 0;
   let boundaries: ReadonlySet<string> = new Set();
+  const allBoundaries = new Set<string>();
   reading.onHeaders = () => {
     boundaries = namesOf(inside.boundaries);
+    for (const name of boundaries) allBoundaries.add(name);
   };
   inside.renderTextContent = renderTexts(inside);
   inside.buildMessage = buildWithFields(inside);
@@ -65,14 +68,21 @@ export async function parseMended(
     for (;;) {
       reading.lineStart = inside.readPos;
       const line = readLine();
-      const mayBeBoundary =
-        line.bytes[0] === DASH && line.bytes[1] === DASH && isNearBoundary(line.bytes, boundaries);
-      if (line.done || mayBeBoundary) return line;
+      const isDashed = line.bytes[0] === DASH && line.bytes[1] === DASH;
+      if (line.done || (isDashed && isNearBoundary(line.bytes, boundaries))) return line;
+      // Of a multipart that is over: what follows would be a part.
+      const isLost =
+        isDashed && isBesideParts(node) && allBoundaries.has(withoutBlanks(line.bytes.subarray(2)));
+      if (isLost) reading.isWhole = false;
       node.feed(line.bytes);
     }
   };
   const email = await parser.parse(inputOf(mail));
   return { ...email, isWhole: reading.isWhole };
+}
+
+function isBesideParts({ state, contentType }: Node): boolean {
+  return state === 'finished' || (state === 'body' && contentType.multipart !== false);
 }
 
 /** The boundaries that a line may be, without blanks at their ends. */
@@ -120,12 +130,14 @@ type Reading = {
   line(): SourceLine;
   /** Where a header of a content stands behind this line, before the body; -1 if none does. */
   findContentHeader(): number;
-  mendHeaderLine(line: Uint8Array): Uint8Array;
+  /** A line of headers as it is fed to the parser, which counts it without its end. */
+  headerLine(line: Uint8Array): Uint8Array;
   /** The headers of a part have been read. */
   onHeaders(): void;
 };
 
 function createReading(mail: Uint8Array, inside: Inside): Reading {
+  const mendHeaderLine = createHeaderLineReader(mail);
   const reading: Reading = {
     lineStart: 0,
     isWhole: true,
@@ -143,7 +155,11 @@ function createReading(mail: Uint8Array, inside: Inside): Reading {
       }
       return -1;
     },
-    mendHeaderLine: createHeaderLineReader(mail),
+    headerLine(line) {
+      // 512 kB of headers of a letter each would else be 300 MB of objects.
+      inside.headerSize += LINE_END_BYTES;
+      return mendHeaderLine(line);
+    },
     onHeaders() {},
   };
   return reading;
@@ -154,9 +170,11 @@ function mendNode(node: Node, reading: Reading): void {
     // The place where its headers are read, and nothing has come of them yet but its boundary.
     reading.onHeaders();
     const { parsed, multipart } = node.contentType;
-    mendContentType(parsed, node.contentDisposition.parsed.value);
+    const disposition = node.contentDisposition;
+    mendContentDisposition(disposition.parsed, disposition.value);
+    mendContentType(parsed, disposition.parsed.value);
     mendName(parsed.params, 'name');
-    mendName(node.contentDisposition.parsed.params, 'filename');
+    mendName(disposition.parsed.params, 'filename');
     if (multipart === false) {
       const source = isReadAsText(node) ? undefined : reading.line;
       node.contentDecoder = createContentDecoder(transferEncoding, source);
@@ -197,10 +215,10 @@ function mendFeed(node: Node, reading: Reading): void {
   node.feed = (line) => {
     if (node.state !== 'header') return feed(line);
     const isStray = node.parentNode !== undefined && !mayStandInHeaders(line, node.headerLines.length === 0);
-    if (!isStray) return feed(reading.mendHeaderLine(line));
+    if (!isStray) return feed(reading.headerLine(line));
     reading.isWhole = false;
     if (contentHeaderAt < reading.lineStart) contentHeaderAt = reading.findContentHeader();
-    if (contentHeaderAt !== -1) return feed(reading.mendHeaderLine(line));
+    if (contentHeaderAt !== -1) return feed(reading.headerLine(line));
     // The blank line that is missing.
     feed(new Uint8Array(0));
     feed(line);

@@ -4,7 +4,7 @@ import { hasLinesEndedByCr, withoutMboxLine } from './header-block.ts';
 import { type ParsedMail, parseMended } from './mended-parser.ts';
 
 /**
- * Most bytes of headers, those of all parts together. Gmail takes 500 kB. Hostile ones (short lines, addresses, encoded
+ * Most bytes of headers with their line ends, those of all parts together. Gmail takes 500 kB. Hostile ones (short lines, addresses, encoded
  * words) take up to 1 us a byte.
  */
 const MAX_HEADERS_BYTES = 512 * 1024;

@@ -9,6 +9,8 @@ export type Inside = {
   root: { headers: Header[] };
   currentNode: Node;
   readPos: number;
+  /** Bytes of headers read, of all parts. */
+  headerSize: number;
   boundaries: { value: Uint8Array }[];
   /** Of each part or multipart/alternative: its texts by kind. */
   textMap: Map<object, { [kind in TextKind]?: { value: string }[] }>;
@@ -25,7 +27,7 @@ export type Node = {
   childNodes: Node[];
   headerLines: string[];
   contentType: { parsed: StructuredHeader; multipart: string | false };
-  contentDisposition: { parsed: StructuredHeader };
+  contentDisposition: { value: string; parsed: StructuredHeader };
   contentDecoder: ContentDecoder | null;
   setupContentDecoder(transferEncoding: string): void;
   getTextContent(): string;

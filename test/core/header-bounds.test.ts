@@ -58,3 +58,12 @@ for (const [name, unit] of headers)
     assert.ok(cpuMs < MOST_CPU_MS, `took ${cpuMs} ms`);
     assert.notEqual(content.parse, 'failed');
   });
+
+test('lines of headers count with their ends, so that 300 MB do not come of them', async () => {
+  const parseOf = async (lines: number) => {
+    const bytes = Buffer.from(`${'a\n'.repeat(lines)}\nText`);
+    return (await normalize(rawMail(new Uint8Array(bytes)), new Date(0))).content.parse;
+  };
+  assert.equal(await parseOf(170_000), 'ok');
+  assert.equal(await parseOf(180_000), 'failed');
+});
