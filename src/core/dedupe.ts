@@ -29,7 +29,7 @@ const TRACE_HEADER = new RegExp(
     'authentication-results|x-authentication-results|received-spf|arc-[a-z-]+|dkim-signature',
     'x-spam-[a-z-]+|x-spam|x-spamd-[a-z-]+|x-rspamd-[a-z-]+|x-virus-[a-z-]+|x-amavis-[a-z-]+',
     'x-gm-[a-z-]+|x-gmail-[a-z-]+|x-google-[a-z-]+|x-proofpoint-[a-z-]+|x-mimecast-[a-z-]+',
-    'x-barracuda-[a-z-]+|x-ironport-[a-z-]+|x-ms-exchange-[a-z-]+|x-forefront-[a-z-]+|x-eop[a-z-]+',
+    'x-barracuda-[a-z-]+|x-ironport-[a-z-]+|x-ms-exchange-[a-z0-9-]+|x-forefront-[a-z-]+|x-eop[a-z-]+',
     'x-microsoft-antispam[a-z-]*|x-ms-office365-[a-z-]+|x-ms-traffictypediagnostic|x-ms-publictraffictype',
     'status|x-status|x-uid|x-uidl|x-keywords|x-imap[a-z-]*|x-mozilla-[a-z0-9-]+|content-length|lines',
   ].join('|')})[ \\t]*:`,

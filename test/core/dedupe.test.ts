@@ -120,7 +120,7 @@ describe('without a Message-ID', () => {
     ['what stores add', `Status: RO\nX-UID: 7\nX-Mozilla-Keys: \nContent-Length: 5\n${mail}`],
     [
       'what Exchange adds',
-      `X-MS-Exchange-Organization-SCL: 1\nx-ms-exchange-crosstenant-id: a\n b\nX-Forefront-Antispam-Report: CIP:255.255.255.255;\n${mail}`,
+      `X-MS-Exchange-Organization-SCL: 1\nX-MS-Exchange-AntiSpam-MessageData-0: a\nx-ms-exchange-crosstenant-id: a\n b\nX-Forefront-Antispam-Report: CIP:255.255.255.255;\n${mail}`,
     ],
     [
       'what Microsoft 365 adds',
