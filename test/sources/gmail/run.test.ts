@@ -69,7 +69,7 @@ async function run(
     { ...SOURCE, ...source },
     {
       store,
-      gmail,
+      openGmail: () => gmail,
       take: () => assert.fail('there is no mail'),
       limit: createLimit(1),
       signal: AbortSignal.timeout(5000),
