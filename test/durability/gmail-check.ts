@@ -17,7 +17,7 @@ export async function checkMailboxes(run: {
   const messages = await listAll(address, '/v1/messages');
   const ofProvider = new Map(messages.map(({ providerId, address: box }) => [providerId, box]));
   assert.equal(ofProvider.size, messages.length, 'each mail is one message');
-  const missing = [...post.wanted].filter(([id, account]) => ofProvider.get(id) !== account);
+  const missing = [...post.wanted].filter(([id, { account }]) => ofProvider.get(id) !== account);
   assert.deepEqual(missing, [], 'none is missing');
   const strange = [...ofProvider.keys()].filter((id) => !post.wanted.has(id) && !post.removed.has(id));
   assert.deepEqual(strange, [], 'nothing is stored that is no received mail');
@@ -57,6 +57,38 @@ export async function checkMailboxes(run: {
   }));
   assert.deepEqual(told.sort(byId), expected.sort(byId), 'each message came, under one id, and was taken');
   return { gaps: gaps.length };
+}
+
+/** Has the database note whenever a cursor goes back. */
+export async function noteStepsBack(sql: Sql): Promise<void> {
+  await sql.unsafe(`
+    CREATE TABLE test_steps_back (account text, cursor text, next text);
+    CREATE FUNCTION test_step_back() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN INSERT INTO test_steps_back VALUES (OLD.account, OLD.cursor, NEW.cursor); RETURN NULL; END $$;
+    CREATE TRIGGER test_step_back AFTER UPDATE ON sources FOR EACH ROW
+      WHEN (NEW.cursor::numeric < OLD.cursor::numeric) EXECUTE FUNCTION test_step_back()`);
+}
+
+/**
+ * What must hold at any time: whatever a cursor has passed is stored, or has a row that stands for it; and no cursor
+ * ever went back.
+ */
+export async function checkCursors(sql: Sql, post: Post): Promise<void> {
+  const rows = await sql<{ account: string; cursor: string; hasGap: boolean }[]>`
+    SELECT account, cursor, EXISTS (
+      SELECT FROM gaps WHERE source_id = sources.id AND recovered_at IS NULL AND listed_at IS NULL
+    ) AS "hasGap" FROM sources`;
+  const known = await sql<{ id: string }[]>`
+    SELECT document->>'providerId' AS id FROM messages UNION ALL SELECT provider_id FROM stubs`;
+  const ids = new Set(known.map(({ id }) => id));
+  const cursors = new Map(
+    rows.filter(({ hasGap }) => !hasGap).map(({ account, cursor }) => [account, cursor]),
+  );
+  const skipped = [...post.wanted].filter(
+    ([id, { account, historyId }]) => BigInt(historyId) <= BigInt(cursors.get(account) ?? 0) && !ids.has(id),
+  );
+  assert.deepEqual(skipped, [], 'a cursor has passed what nothing stands for');
+  assert.deepEqual([...(await sql`SELECT * FROM test_steps_back`)], [], 'a cursor went back');
 }
 
 /** Every page of a list. */

@@ -5,8 +5,8 @@ import type { Random } from '../support/random.ts';
 
 /** Everyone who writes mail, and the owners of the mailboxes. */
 export type Post = {
-  /** By id whose mail it is that has to be stored. */
-  wanted: ReadonlyMap<string, string>;
+  /** By id what has to be stored. */
+  wanted: ReadonlyMap<string, Wanted>;
   /** Removed soon after it came: stored or not. */
   removed: ReadonlySet<string>;
   /** Drafts and sent mail: not to be stored. */
@@ -19,11 +19,13 @@ export type Post = {
   touch(): Promise<void>;
 };
 
+export type Wanted = { account: string; historyId: string };
+
 /** Gmail tells of one change a second. */
 const TOLD_AGAIN_MS = 1_100;
 
 export function createPost(world: GmailWorld, accounts: readonly string[], random: Random): Post {
-  const wanted = new Map<string, string>();
+  const wanted = new Map<string, Wanted>();
   const removed = new Set<string>();
   const unwanted = new Set<string>();
   let count = 0;
@@ -31,12 +33,12 @@ export function createPost(world: GmailWorld, accounts: readonly string[], rando
   async function deliver(account: string): Promise<void> {
     const kind = KINDS[random.below(KINDS.length)] ?? 'mail';
     const mail: NewMail = { subject: `Mail ${++count}`, ...(LABELS[kind] && { labelIds: LABELS[kind] }) };
-    const { id } = await world.deliver(account, mail);
+    const { id, historyId } = await world.deliver(account, mail);
     if (kind === 'draft' || kind === 'sent') unwanted.add(id);
     else if (kind === 'removed') {
       removed.add(id);
       await world.remove(account, id);
-    } else wanted.set(id, account);
+    } else wanted.set(id, { account, historyId });
     if (kind === 'read') await world.label(account, id, [], ['UNREAD']);
   }
 
@@ -55,7 +57,7 @@ export function createPost(world: GmailWorld, accounts: readonly string[], rando
     },
     async touch() {
       await sleep(TOLD_AGAIN_MS);
-      const newest = new Map([...wanted].map(([id, account]) => [account, id]));
+      const newest = new Map([...wanted].map(([id, { account }]) => [account, id]));
       await Promise.all([...newest].map(([account, id]) => world.label(account, id, ['STARRED'])));
     },
   };
