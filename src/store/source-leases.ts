@@ -178,14 +178,9 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
       FROM ended WHERE is_wanted AND ${source !== undefined}::boolean
       RETURNING id, type, tenant
     ), told AS (${tellEndpoints(sql)})
-<<<<<<< HEAD
     SELECT count(*)::int AS count, set_config('synchronous_commit', 'off', true) FROM logged`;
-  return told.count > 0;
-=======
-    SELECT id FROM logged`;
   if (end.slowForMs !== null) await slowAccount(sql, run.account, end.slowForMs);
-  return told.length > 0;
->>>>>>> synctests
+  return told.count > 0;
 }
 
 /** A limit is the account's, whichever tenant's source met it. */

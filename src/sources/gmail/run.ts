@@ -79,19 +79,13 @@ export async function runSource(source: RunSource, tools: RunTools): Promise<Run
     sent: source.settings.sent ?? false,
   };
   try {
-<<<<<<< HEAD
-    const watch =
-      tools.topic === undefined
-        ? undefined
-        : await keepWatch(source.account, source.watch, tools.topic, tools);
-    const look = await syncMailbox(position, tools);
-=======
     const gmail = tools.openGmail();
     const { account } = source;
     const watch =
-      tools.topic === undefined ? undefined : await keepWatch(account, tools.topic, { ...tools, gmail });
+      tools.topic === undefined
+        ? undefined
+        : await keepWatch(account, source.watch, tools.topic, { ...tools, gmail });
     const look = await syncMailbox(position, { ...tools, gmail });
->>>>>>> synctests
     const settled = await settle(source, look, tools);
     return afterLook(source, look, watch, settled, tools);
   } catch (error) {

@@ -64,13 +64,9 @@ export async function keepWatch(
     const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** claimed.failures);
     const dueInMs = Math.max(waitMs, error.retryAfterMs ?? 0);
     await store.recordWatch(account, { error: message, dueInMs });
-<<<<<<< HEAD
-    return stateOf({ expiresAt: watch?.expiresAt ?? null, error: message }, dueInMs, now());
-=======
     // Not of the watch but of the account: asking on makes a limit longer, and without consent there is nothing to ask.
     if (error.fault === 'slow_down' || error.fault === 'needs_reauth') throw error;
-    return stateOf({ ...watch, error: message }, dueInMs, now());
->>>>>>> synctests
+    return stateOf({ expiresAt: watch?.expiresAt ?? null, error: message }, dueInMs, now());
   }
 }
 
