@@ -18,6 +18,7 @@ import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
 import { printProfiles } from './profile.ts';
 import { measurePushes } from './push.ts';
+import { measurePushToWebhook } from './push-to-webhook.ts';
 import { measureReading } from './reading.ts';
 import { machine, median, printSection, type Row, type Section } from './report.ts';
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
@@ -124,7 +125,23 @@ async function main(): Promise<void> {
         countStatements: () => countStatements('pushed'),
       })
     : undefined;
+  const pushToWebhook = wants('push')
+    ? await measurePushToWebhook({
+        databaseUrl: await createDatabase('gmail'),
+        consumer,
+        consumerUrl,
+        mails: options.quick ? 100 : 500,
+      })
+    : undefined;
   note('');
+  if (pushToWebhook !== undefined) {
+    const { mails, p50Ms, ownP50Ms, ownP99Ms } = pushToWebhook;
+    process.stdout.write(
+      `\n${mails} mails of Gmail, one after the other\n` +
+        `  push to verified webhook     p50 ${p50Ms.toFixed(1)} ms\n` +
+        `  without Gmail's own answers  p50 ${ownP50Ms.toFixed(1)} ms, p99 ${ownP99Ms.toFixed(1)} ms\n`,
+    );
+  }
   if (pushes !== undefined) {
     process.stdout.write(
       `\n${PUSHES.perSecond} pushes of Gmail a second for ${PUSHES.seconds} s\n` +
@@ -139,7 +156,7 @@ async function main(): Promise<void> {
   );
   process.stdout.write(`${JSON.stringify(machine())}\n`);
   if (options.json !== undefined) {
-    const report = { machine: machine(), rounds: ROUNDS, sections, latency, pushes, memory };
+    const report = { machine: machine(), rounds: ROUNDS, sections, latency, pushes, pushToWebhook, memory };
     await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (profileTo !== undefined) {

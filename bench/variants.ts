@@ -49,12 +49,7 @@ export async function startMailgress(
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const base = await readAddress(child);
-  const post = async (path: string, body: unknown) => {
-    const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
-    const answer = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
-    return (await answer.json()) as { id: string; secret: string };
-  };
+  const post = (path: string, body: unknown) => callMailgress(base, path, body);
   const mailbox = await post('/v1/mailboxes', { address: 'grace@example.org' });
   const source = await post(`/v1/mailboxes/${mailbox.id}/sources`, { kind: 'apps-script' });
   const endpoint = endpointUrl === undefined ? undefined : await post('/v1/endpoints', { url: endpointUrl });
@@ -64,6 +59,18 @@ export async function startMailgress(
     secret: source.secret,
   };
   return { name, target, child, endpointSecret: endpoint?.secret ?? '' };
+}
+
+/** A POST to the API of a service that `startMailgress` started at `base`. */
+export async function callMailgress(
+  base: string,
+  path: string,
+  body: unknown,
+): Promise<{ id: string; secret: string }> {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
+  const answer = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
+  return (await answer.json()) as { id: string; secret: string };
 }
 
 async function readAddress(child: ChildProcess): Promise<string> {

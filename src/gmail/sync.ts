@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
 import type { Keyring } from '../core/sealed.ts';
@@ -48,7 +47,6 @@ export function startGmailSync(options: {
 }): Syncer {
   const { database, keyring, access, ingest, activity, topic, onEvent, log, random = Math.random } = options;
   const { inTime, hot } = database;
-  const owner = randomUUID();
   const limit = createLimit(MAX_FETCHES);
   const settling = createGroupCommit<sync.StubResult, true>({
     flush: async (results) => {
@@ -126,7 +124,7 @@ export function startGmailSync(options: {
 
   return startSyncer<ClaimedSource>({
     store: {
-      claim: (limit) => inTime(claimSources(hot, { kind: 'gmail', owner, limit })),
+      claim: (limit) => inTime(claimSources(hot, { kind: 'gmail', limit })),
       renew: ({ lease }) => inTime(renewLease(hot, lease)),
       end: async (source, result) => {
         if (await inTime(endRun(hot, source, result))) onEvent();

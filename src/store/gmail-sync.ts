@@ -48,7 +48,7 @@ export async function keepHistoryPage(
       WHERE ${isHeld(sql, lease)} AND cursor = ${page.from}
       RETURNING id, mailbox_id
     ), stubbed AS (${insertStubs(sql, page.messageIds, undefined)})
-    SELECT (SELECT count(*)::int FROM held) AS held`;
+    SELECT (SELECT count(*)::int FROM held) AS held, set_config('synchronous_commit', 'off', true)`;
   return kept.held > 0;
 }
 
@@ -140,7 +140,7 @@ export async function keepGapPage(
       WHERE gaps.id = ${uuidOf(gap.id)} AND page_token IS NOT DISTINCT FROM ${gap.pageToken}::text
         AND date_trunc('milliseconds', since) = ${gap.since}::timestamptz
     ), stubbed AS (${insertStubs(sql, page.messageIds, gap.id)})
-    SELECT (SELECT count(*)::int FROM held) AS held`;
+    SELECT (SELECT count(*)::int FROM held) AS held, set_config('synchronous_commit', 'off', true)`;
   return kept.held > 0;
 }
 
@@ -185,13 +185,15 @@ export async function settleStubs(sql: Sql, results: readonly StubResult[]): Pro
       UPDATE gaps SET recovered = recovered + filled.count
       FROM (SELECT gap_id, count(*)::int AS count FROM cleared WHERE outcome = 'stored' GROUP BY gap_id) filled
       WHERE gaps.id = filled.gap_id
+    ), kept AS (
+      UPDATE stubs SET
+        status = CASE WHEN outcome = 'retry' THEN 'pending' ELSE outcome END,
+        error = result.error, updated_at = now(), due_at = now() + delay_ms * interval '1 millisecond',
+        attempts = attempts + 1
+      FROM result
+      WHERE stubs.id = result.id AND outcome NOT IN ('stored', 'settled') AND status = 'pending'
     )
-    UPDATE stubs SET
-      status = CASE WHEN outcome = 'retry' THEN 'pending' ELSE outcome END,
-      error = result.error, updated_at = now(), due_at = now() + delay_ms * interval '1 millisecond',
-      attempts = attempts + 1
-    FROM result
-    WHERE stubs.id = result.id AND outcome NOT IN ('stored', 'settled') AND status = 'pending'`;
+    SELECT set_config('synchronous_commit', 'off', true)`;
 }
 
 /**

@@ -1,32 +1,20 @@
 import type { Sql } from 'postgres';
 
-/** How the watch of an account is. */
-export type GmailWatch = {
-  /** Null: there is none. */
-  expiresAt: Date | null;
-  failures: number;
-  /** Why the last try to renew it failed; null after one that did not. */
-  error: string | null;
-  dueAt: Date;
-  /** It is due, and ours to renew: others find it moved on for a while. */
-  isOurs: boolean;
-};
-
 /** Longer than the call takes, so that the one who renews is the only one. */
 const RENEWAL_LEASE_MS = 120_000;
 
-/** Looks at the watch of an account, and takes on its renewal if that is due. */
-export async function claimWatch(sql: Sql, account: string): Promise<GmailWatch> {
-  const [claimed] = await sql<Omit<GmailWatch, 'isOurs'>[]>`
+/**
+ * Takes on the renewal of an account's watch, if that is due.
+ *
+ * @returns undefined if it is not, or another took it on.
+ */
+export async function claimWatch(sql: Sql, account: string): Promise<{ failures: number } | undefined> {
+  const [claimed] = await sql<{ failures: number }[]>`
     INSERT INTO gmail_watches AS watch (account, due_at)
     VALUES (${account}, now() + ${RENEWAL_LEASE_MS}::int * interval '1 millisecond')
     ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at WHERE watch.due_at <= now()
-    RETURNING expires_at AS "expiresAt", failures, error, due_at AS "dueAt"`;
-  if (claimed !== undefined) return { ...claimed, isOurs: true };
-  const [watch] = await sql<Omit<GmailWatch, 'isOurs'>[]>`
-    SELECT expires_at AS "expiresAt", failures, error, due_at AS "dueAt" FROM gmail_watches WHERE account = ${account}`;
-  // Ended in between, by whoever deleted its last source.
-  return watch === undefined ? claimWatch(sql, account) : { ...watch, isOurs: false };
+    RETURNING failures`;
+  return claimed;
 }
 
 /** Keeps what became of a renewal. */

@@ -1,8 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
 import { findSource } from './sources.ts';
 import { tellEndpoints } from './tell.ts';
+
+/*
+ * Claims, and what a run keeps on its way, are committed without waiting for the disk; mails and hints are not. What a
+ * crash of PostgreSQL takes back is read again from the cursor that it left, and runs into the ledger.
+ */
 
 /** The right to work on a source. What a holder writes names it, and touches nothing once another has claimed. */
 export type Lease = { sourceId: Id<'src'>; owner: string; fence: number };
@@ -28,6 +34,8 @@ export type ClaimedSource = {
   syncedAt: Date | null;
   auditedAt: Date | null;
   createdAt: Date;
+  /** Of its account; null before the first try to have one. */
+  watch: { expiresAt: Date | null; dueAt: Date; error: string | null } | null;
   /** The database's clock at the claim, to the microsecond: hints that come later make it due again. */
   claimedAt: string;
 };
@@ -44,8 +52,10 @@ const WAITING_STATES = ['needs_reauth', 'disabled'];
  */
 export async function claimSources(
   sql: Sql,
-  claim: { kind: 'gmail'; owner: string; limit: number },
+  claim: { kind: 'gmail'; limit: number },
 ): Promise<ClaimedSource[]> {
+  // Another one for each claim: one that a crash took back leaves its fence to the next.
+  const owner = randomUUID();
   const rows = await sql<ClaimRow[]>`
     WITH due AS (
       SELECT id FROM sources
@@ -58,25 +68,37 @@ export async function claimSources(
       FOR UPDATE SKIP LOCKED
     ), claimed AS (
       UPDATE sources SET
-        lease_owner = ${claim.owner}, fence = fence + 1,
+        lease_owner = ${owner}, fence = fence + 1,
         lease_until = now() + ${LEASE_MS}::int * interval '1 millisecond'
       WHERE id IN (SELECT id FROM due)
       RETURNING *
     )
     SELECT claimed.id, claimed.fence::int AS fence, mailbox_id AS "mailboxId", tenant, address,
-           authentication_servers AS "authenticationServers", account, credentials, settings, state, failures,
+           authentication_servers AS "authenticationServers", claimed.account, credentials, settings, state, claimed.failures,
            cursor, hinted_history_id::text AS "hintedHistoryId", lag_looks AS "lagLooks",
            settling_cursor AS "settlingCursor", settling_at AS "settlingAt", synced_at AS "syncedAt",
-           audited_at AS "auditedAt", claimed.created_at AS "createdAt", clock_timestamp()::text AS "claimedAt"
-    FROM claimed JOIN mailboxes ON mailboxes.id = mailbox_id`;
-  return rows.map(({ id, fence, mailboxId, ...row }) => ({
+           audited_at AS "auditedAt", claimed.created_at AS "createdAt", clock_timestamp()::text AS "claimedAt",
+           watch.expires_at AS "watchedUntil", watch.due_at AS "watchDueAt", watch.error AS "watchError",
+           set_config('synchronous_commit', 'off', true)
+    FROM claimed
+    JOIN mailboxes ON mailboxes.id = mailbox_id
+    LEFT JOIN gmail_watches watch ON watch.account = claimed.account`;
+  return rows.map(({ id, fence, mailboxId, watchedUntil, watchDueAt, watchError, ...row }) => ({
     ...row,
-    lease: { sourceId: idOf('src', id), owner: claim.owner, fence },
+    watch: watchDueAt && { expiresAt: watchedUntil, dueAt: watchDueAt, error: watchError },
+    lease: { sourceId: idOf('src', id), owner, fence },
     mailboxId: idOf('mbx', mailboxId),
   }));
 }
 
-type ClaimRow = Omit<ClaimedSource, 'lease' | 'mailboxId'> & { id: string; fence: number; mailboxId: string };
+type ClaimRow = Omit<ClaimedSource, 'lease' | 'mailboxId' | 'watch'> & {
+  id: string;
+  fence: number;
+  mailboxId: string;
+  watchedUntil: Date | null;
+  watchDueAt: Date | null;
+  watchError: string | null;
+};
 
 /** @returns whether the lease was still ours, and the source is still wanted. */
 export async function renewLease(sql: Sql, lease: Lease): Promise<boolean> {
@@ -121,7 +143,7 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
   const before = isTurned ? await findSource(sql, lease.sourceId) : undefined;
   const source: Source | undefined = before && { ...before, state: end.state, reason: end.reason };
   const data = { source, previous: run.state, reason: end.reason };
-  const told = await sql`
+  const [told] = await sql<[{ count: number }]>`
     WITH ended AS (
       UPDATE sources SET
         -- Stopped in between, it has the state of that.
@@ -156,9 +178,9 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
       FROM ended WHERE is_wanted AND ${source !== undefined}::boolean
       RETURNING id, type, tenant
     ), told AS (${tellEndpoints(sql)})
-    SELECT id FROM logged`;
+    SELECT count(*)::int AS count, set_config('synchronous_commit', 'off', true) FROM logged`;
   if (end.slowForMs !== null) await slowAccount(sql, run.account, end.slowForMs);
-  return told.length > 0;
+  return told.count > 0;
 }
 
 /** A limit is the account's, whichever tenant's source met it. */

@@ -52,6 +52,8 @@ export async function fetchStubs(
 
   async function work(): Promise<void> {
     for (let stub = queue.shift(); stub !== undefined; stub = queue.shift()) {
+      // A place is for work: the quota is waited for without one.
+      if (!stub.isStored) await gmail.awaitGet(signal);
       const result = await limit.run(() => resultOf(stub));
       if (result.outcome === 'stored') stored++;
       await store.settleStub(result);

@@ -1,6 +1,6 @@
 import { GmailError } from './gmail-error.ts';
 import { LeaseLost, type Look, type SyncPosition, type SyncTools, syncMailbox } from './sync.ts';
-import { keepWatch, type WatchState, type WatchStore } from './watch.ts';
+import { keepWatch, type Watch, type WatchState, type WatchStore } from './watch.ts';
 
 /** A source as it was claimed, as far as a run needs it. */
 export type RunSource = {
@@ -15,6 +15,7 @@ export type RunSource = {
   syncedAt: Date | null;
   auditedAt: Date | null;
   createdAt: Date;
+  watch: Watch | null;
   settings: { sent?: boolean | undefined };
 };
 
@@ -81,7 +82,9 @@ export async function runSource(source: RunSource, tools: RunTools): Promise<Run
     const gmail = tools.openGmail();
     const { account } = source;
     const watch =
-      tools.topic === undefined ? undefined : await keepWatch(account, tools.topic, { ...tools, gmail });
+      tools.topic === undefined
+        ? undefined
+        : await keepWatch(account, source.watch, tools.topic, { ...tools, gmail });
     const look = await syncMailbox(position, { ...tools, gmail });
     const settled = await settle(source, look, tools);
     return afterLook(source, look, watch, settled, tools);

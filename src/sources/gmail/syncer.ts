@@ -29,6 +29,8 @@ export type Syncer = {
 };
 
 const SCAN_INTERVAL_MS = 1000;
+/** Pushes that come in a row share a look: a lone one does not wait. */
+const CLAIM_INTERVAL_MS = 10;
 /** Sources at once; each has a few requests under way. */
 const MAX_RUNS = 16;
 /** A fault of ours or of the store: so long until the source is looked at again. */
@@ -47,6 +49,7 @@ export function startSyncer<C extends Claimed>(options: {
   const underWay = new Set<Promise<void>>();
   let claiming: Promise<void> | undefined;
   let isWanted = false;
+  let claimedMs = Number.NEGATIVE_INFINITY;
 
   function wake(): void {
     isWanted = true;
@@ -61,9 +64,12 @@ export function startSyncer<C extends Claimed>(options: {
 
   async function claimAll(): Promise<void> {
     while (isWanted && !stopping.signal.aborted) {
+      const waitMs = claimedMs + CLAIM_INTERVAL_MS - performance.now();
+      if (waitMs > 0) await wait(waitMs, undefined, { signal: stopping.signal }).catch(() => {});
       const limit = MAX_RUNS - underWay.size;
       if (limit <= 0) return;
       isWanted = false;
+      claimedMs = performance.now();
       const claimed = await store.claim(limit);
       for (const one of claimed) start(one);
       if (claimed.length === limit) isWanted = true;

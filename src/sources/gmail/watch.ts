@@ -2,16 +2,11 @@ import type { Gmail } from './client.ts';
 import { GmailError } from './gmail-error.ts';
 
 /** How the watch of an account is; it belongs to the account, whoever's source keeps it. */
-export type Watch = {
-  expiresAt: Date | null;
-  failures: number;
-  error: string | null;
-  dueAt: Date;
-  isOurs: boolean;
-};
+export type Watch = { expiresAt: Date | null; dueAt: Date; error: string | null };
 
 export type WatchStore = {
-  claimWatch(account: string): Promise<Watch>;
+  /** Takes on the renewal for a while, with how many have failed in a row; undefined: another did, or it is not due. */
+  claimWatch(account: string): Promise<{ failures: number } | undefined>;
   recordWatch(
     account: string,
     result: { expiresAt: Date; dueInMs: number } | { error: string; dueInMs: number },
@@ -42,28 +37,36 @@ const ALARM_BEFORE_END_MS = 48 * HOUR_MS;
  */
 export async function keepWatch(
   account: string,
+  watch: Watch | null,
   topic: string,
   tools: { gmail: Gmail; store: WatchStore; signal: AbortSignal; now: () => Date; random: () => number },
 ): Promise<WatchState> {
   const { gmail, store, signal, now, random } = tools;
-  const watch = await store.claimWatch(account);
-  if (!watch.isOurs) return stateOf(watch, watch.dueAt.getTime() - now().getTime(), now());
+  const asItIs = () => {
+    const { expiresAt = null, error = null, dueAt = now() } = watch ?? {};
+    // Whoever renews it needs a moment.
+    const dueInMs = Math.max(MINUTE_MS, dueAt.getTime() - now().getTime());
+    return stateOf({ expiresAt, error }, dueInMs, now());
+  };
+  if (watch !== null && watch.dueAt > now()) return asItIs();
+  const claimed = await store.claimWatch(account);
+  if (claimed === undefined) return asItIs();
   try {
     const expiresAt = await gmail.watch(topic, signal);
     const lifeMs = expiresAt.getTime() - now().getTime();
     // A shorter life than the documented one is renewed in its first half.
     const dueInMs = Math.round(Math.min(RENEW_EACH_MS, lifeMs / 2) * (1 - RENEWAL_JITTER * random()));
     await store.recordWatch(account, { expiresAt, dueInMs });
-    return stateOf({ ...watch, expiresAt, error: null }, dueInMs, now());
+    return stateOf({ expiresAt, error: null }, dueInMs, now());
   } catch (error) {
     if (!(error instanceof GmailError)) throw error;
     const { message } = error;
-    const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** watch.failures);
+    const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** claimed.failures);
     const dueInMs = Math.max(waitMs, error.retryAfterMs ?? 0);
     await store.recordWatch(account, { error: message, dueInMs });
     // Not of the watch but of the account: asking on makes a limit longer, and without consent there is nothing to ask.
     if (error.fault === 'slow_down' || error.fault === 'needs_reauth') throw error;
-    return stateOf({ ...watch, error: message }, dueInMs, now());
+    return stateOf({ expiresAt: watch?.expiresAt ?? null, error: message }, dueInMs, now());
   }
 }
 

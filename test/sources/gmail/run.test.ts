@@ -30,6 +30,11 @@ const SOURCE: RunSource = {
   syncedAt: new Date(NOW.getTime() - MINUTE_MS),
   auditedAt: new Date(NOW.getTime() - HOUR_MS),
   createdAt: new Date(NOW.getTime() - 24 * HOUR_MS),
+  watch: {
+    expiresAt: new Date(NOW.getTime() + 144 * HOUR_MS),
+    error: null,
+    dueAt: new Date(NOW.getTime() + 20 * HOUR_MS),
+  },
   settings: {},
 };
 
@@ -57,13 +62,6 @@ async function run(
     findOpenGaps: async () => [],
     findDueStubs: async () => [],
     closeGaps: async () => {},
-    claimWatch: async () => ({
-      expiresAt: new Date(NOW.getTime() + 144 * HOUR_MS),
-      failures: 0,
-      error: null,
-      dueAt: new Date(NOW.getTime() + 20 * HOUR_MS),
-      isOurs: false,
-    }),
   } as Partial<RunTools['store']> as RunTools['store'];
   const result = await runSource(
     { ...SOURCE, ...source },

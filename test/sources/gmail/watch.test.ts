@@ -14,7 +14,11 @@ const inMs = (ms: number) => new Date(NOW.getTime() + ms);
 type Recorded = { expiresAt: Date; dueInMs: number } | { error: string; dueInMs: number };
 
 /** One look at a watch that is due; `answer` is what Gmail says to its renewal. */
-async function keep(answer: Date | GmailError, watch: Partial<Watch> = {}, random = 0) {
+async function keep(
+  answer: Date | GmailError,
+  { failures = 0, isOurs = true, ...watch }: Partial<Watch> & { failures?: number; isOurs?: boolean } = {},
+  random = 0,
+) {
   const recorded: Recorded[] = [];
   const topics: string[] = [];
   const gmail = {
@@ -26,20 +30,14 @@ async function keep(answer: Date | GmailError, watch: Partial<Watch> = {}, rando
     // What else there is must not be asked.
   } as Partial<Gmail> as Gmail;
   const store = {
-    claimWatch: async () => ({
-      expiresAt: null,
-      failures: 0,
-      error: null,
-      dueAt: inMs(2 * MINUTE_MS),
-      isOurs: true,
-      ...watch,
-    }),
+    claimWatch: async () => (isOurs ? { failures } : undefined),
     async recordWatch(_: string, result: Recorded) {
       recorded.push(result);
     },
   };
   const tools = { gmail, store, signal: AbortSignal.timeout(1000), now: () => NOW, random: () => random };
-  const state = await keepWatch('ada@example.com', 'projects/p/topics/t', tools);
+  const known = { expiresAt: null, error: null, dueAt: inMs(0), ...watch };
+  const state = await keepWatch('ada@example.com', known, 'projects/p/topics/t', tools);
   return { state, recorded, topics };
 }
 
@@ -85,12 +83,17 @@ test('what is wrong is an alarm when less than 48 hours are left, or there is no
   assert.match((await alarmAt(null)) ?? '', /has no watch.*503/);
 });
 
-test('a watch that another keeps is left to it, and its trouble told all the same', async () => {
-  const other = { isOurs: false, dueAt: inMs(7 * MINUTE_MS), expiresAt: inMs(HOUR_MS), error: 'refused' };
-  const { state, topics, recorded } = await keep(away(), other);
-  assert.deepEqual([topics, recorded], [[], []]);
-  assert.equal(state.dueInMs, 7 * MINUTE_MS);
-  assert.match(state.alarm ?? '', /refused/);
+test('a watch that is not due, or that another keeps, is left alone, and its trouble told all the same', async () => {
+  const troubled = { expiresAt: inMs(HOUR_MS), error: 'refused' };
+  for (const [other, dueInMs] of [
+    [{ ...troubled, dueAt: inMs(7 * MINUTE_MS) }, 7 * MINUTE_MS],
+    [{ ...troubled, isOurs: false }, MINUTE_MS],
+  ] as const) {
+    const { state, topics, recorded } = await keep(away(), other);
+    assert.deepEqual([topics, recorded], [[], []]);
+    assert.equal(state.dueInMs, dueInMs);
+    assert.match(state.alarm ?? '', /refused/);
+  }
 });
 
 for (const fault of ['slow_down', 'needs_reauth'] as const) {

@@ -49,6 +49,7 @@ export function createMailboxes(upstream: Upstream, largestPage = 500): Mailboxe
     { expiredTo: bigint; lowest: bigint; lagMs: number; watchedUntilMs?: number }
   >();
   const positions = new Map<string, Position>();
+  let given = 0;
 
   function stateOf(account: string) {
     const state = states.get(account) ?? { expiredTo: -1n, lowest: BigInt(firstId), lagMs: 0 };
@@ -74,7 +75,7 @@ export function createMailboxes(upstream: Upstream, largestPage = 500): Mailboxe
 
   function keepPosition(position: Position): string {
     // Digits, as Google's.
-    const token = `${Date.now()}${String(positions.size).padStart(7, '0')}`;
+    const token = `${firstId}${String(++given).padStart(7, '0')}`;
     positions.set(token, position);
     return token;
   }
