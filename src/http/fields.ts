@@ -17,6 +17,12 @@ export function textField(maxLength: number) {
     .refine((text) => !text.includes('\0'), { error: 'must not hold U+0000' });
 }
 
+/**
+ * From when on old mail is read. No mail is older than 1970 to Gmail; and of the years before 100 not every step on the
+ * way back out of the database makes the same time.
+ */
+export const sinceField = z.iso.datetime().transform((text) => new Date(Math.max(0, Date.parse(text))));
+
 /** The id in a filter of a list. One that can be none is a fault of the request; one of nothing just finds nothing. */
 export function idField<P extends IdPrefix>(prefix: P) {
   return z.string().transform((text, context): Id<P> => {

@@ -6,7 +6,7 @@ import { listGaps } from '../store/gaps.ts';
 import { resetSource } from '../store/gmail-sources.ts';
 import { requestBackfill } from '../store/gmail-sync.ts';
 import { findSource, makeSourceDue } from '../store/sources.ts';
-import { idField } from './fields.ts';
+import { idField, sinceField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -38,7 +38,7 @@ export function sourceSyncRoutes({ database: { sql }, wakeSync }: Services): Ope
       path: '/v1/sources/{id}/sync',
       tags: ['sources'],
       summary: 'Look for mail now; with `since`, also for old mail that is not stored',
-      request: { params, body: jsonBody(z.strictObject({ since: z.iso.datetime().optional() })) },
+      request: { params, body: jsonBody(z.strictObject({ since: sinceField.optional() })) },
       responses: { 202: answer('The source', sourceSchema), ...problems(400, 401, 404, 409) },
     }),
     async (c) => {
@@ -48,7 +48,7 @@ export function sourceSyncRoutes({ database: { sql }, wakeSync }: Services): Ope
       if (!source.wanted)
         throw new MailgressError('source_stopped', `Source ${id} is stopped; start it first`);
       if (since === undefined) await makeSourceDue(sql, sourceId);
-      else await requestBackfill(sql, sourceId, new Date(since));
+      else await requestBackfill(sql, sourceId, since);
       wakeSync();
       return c.json(source, 202);
     },

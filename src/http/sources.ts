@@ -12,7 +12,7 @@ import {
   rotateSourceSecret,
   setSourceWanted,
 } from '../store/sources.ts';
-import { idField, tenantField } from './fields.ts';
+import { idField, sinceField, tenantField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -32,9 +32,7 @@ const newSourceSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('gmail'),
     auth: credentialsSchema,
-    since: z.iso
-      .datetime()
-      .transform((text) => new Date(text))
+    since: sinceField
       .optional()
       .describe('Mail from then on is read too; without it, what arrives from now on'),
     settings: gmailSettingsSchema.default({}),
