@@ -57,8 +57,8 @@ export type GmailInput = {
   since?: Date | undefined;
 };
 
-/** Somebody waits for the answer. */
-const PROFILE_TIMEOUT_MS = 20_000;
+/** Somebody waits for the answer: less than the API takes for its time, or a slow Gmail would look like a lost database. */
+const PROFILE_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 10_000;
 
 export function createGmailSources(options: {

@@ -15,7 +15,7 @@ const BODY_LIMIT_BYTES = 256 * 1024;
  */
 export function pubsubRoutes({ pubsub, database, log }: Services): OpenAPIHono {
   const router = createRouter();
-  // Registered beside the handler and not through it: nothing reads the body before the token is verified.
+  // Registered beside the handler and not through it: nothing looks into the body before the token is verified.
   router.openAPIRegistry.registerPath({
     method: 'post',
     path: '/v1/ingest/pubsub',

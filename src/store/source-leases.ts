@@ -6,7 +6,7 @@ import { findSource } from './sources.ts';
 import { tellEndpoints } from './tell.ts';
 
 /*
- * Claims, and what a run keeps on its way, are committed without waiting for the disk; mails and hints are not. What a
+ * Claims, and what a run keeps on its way, are committed without waiting for the disk; mails, hints and events are not. What a
  * crash of PostgreSQL takes back is read again from the cursor that it left, and runs into the ledger.
  */
 
@@ -48,7 +48,7 @@ const WAITING_STATES = ['needs_reauth', 'disabled'];
 
 /**
  * Claims sources of a kind that are wanted and due: hinted since their last look, or by their time, and not told to be
- * patient. The longest due first. A claim is a lease: that of a dead holder ends by itself.
+ * patient. The longest due first, so that those that are due again and again keep no hint waiting. A claim is a lease: that of a dead holder ends by itself.
  */
 export async function claimSources(
   sql: Sql,
@@ -63,7 +63,7 @@ export async function claimSources(
         AND (lease_until IS NULL OR lease_until <= now())
         AND (slow_until IS NULL OR slow_until <= now())
         AND (due_at <= now() OR (hinted_at > synced_at AND failures = 0))
-      ORDER BY due_at, id
+      ORDER BY least(due_at, CASE WHEN hinted_at > synced_at AND failures = 0 THEN hinted_at END), id
       LIMIT ${claim.limit}
       FOR UPDATE SKIP LOCKED
     ), claimed AS (
@@ -105,7 +105,7 @@ export async function renewLease(sql: Sql, lease: Lease): Promise<boolean> {
   const rows = await sql`
     UPDATE sources SET lease_until = now() + ${LEASE_MS}::int * interval '1 millisecond'
     WHERE ${isHeld(sql, lease)} AND is_wanted
-    RETURNING id`;
+    RETURNING id, set_config('synchronous_commit', 'off', true)`;
   return rows.length > 0;
 }
 
@@ -179,7 +179,9 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
       FROM ended WHERE is_wanted AND ${source !== undefined}::boolean
       RETURNING id, type, tenant
     ), told AS (${tellEndpoints(sql)})
-    SELECT count(*)::int AS count, set_config('synchronous_commit', 'off', true) FROM logged`;
+    -- An event that somebody has read is not taken back: what comes after might have its xid, and be behind that reader.
+    SELECT count(*)::int AS count, CASE WHEN count(*) = 0 THEN set_config('synchronous_commit', 'off', true) END
+    FROM logged`;
   if (end.slowForMs !== null) await slowAccount(sql, run.account, end.slowForMs);
   return told.count > 0;
 }

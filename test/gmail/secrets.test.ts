@@ -41,6 +41,9 @@ test('credentials are sealed in the table, and in no answer, event or line of th
   for (const secret of [token, world.client.secret, 'Bearer ', 'ya29.', 'A subject nobody logs']) {
     assert.ok(!told.includes(secret), `${secret} is told`);
   }
+  // The link by which consent is given again is for those who may read the source.
+  assert.match(JSON.stringify(answers), /[?&]token=/);
+  assert.doesNotMatch(JSON.stringify(lines), /[?&]token=/);
   assert.ok(!('credentials' in patched));
   assert.deepEqual((await all(service, `/v1/sources?mailbox=${mailboxId}`)).length, 1);
 });

@@ -25,7 +25,8 @@ export class GmailError extends Error {
   readonly retryAfterMs: number | undefined;
 
   constructor(fault: GmailFault, message: string, retryAfterMs?: number) {
-    super(message);
+    // It is kept as text, which may not hold U+0000 in PostgreSQL.
+    super(message.replaceAll(/\p{Cc}/gu, ' '));
     this.name = 'GmailError';
     this.fault = fault;
     this.retryAfterMs = retryAfterMs;

@@ -90,15 +90,31 @@ export function startSyncer<C extends Claimed>(options: {
     const { sourceId } = claimed.lease;
     const lost = new AbortController();
     const signal = AbortSignal.any([stopping.signal, lost.signal]);
+    let isRenewing = false;
     const renewal = setInterval(() => {
-      store.renew(claimed).then(
-        (isOurs) => isOurs || lost.abort(new LeaseLost()),
-        (error) => log.warn({ sourceId, reason: describeError(error) }, 'could not renew a lease'),
-      );
+      // A store that takes its time is not asked the same again meanwhile.
+      if (isRenewing) return;
+      isRenewing = true;
+      store
+        .renew(claimed)
+        .then(
+          (isOurs) => isOurs || lost.abort(new LeaseLost()),
+          (error) => log.warn({ sourceId, reason: describeError(error) }, 'could not renew a lease'),
+        )
+        .finally(() => {
+          isRenewing = false;
+        });
     }, options.renewEachMs);
     try {
       const result = await run(claimed, signal);
-      if (result.failures > 0) log.warn({ sourceId, reason: result.reason }, 'a look at a mailbox failed');
+      if (result.failures > 0) {
+        const { state, reason } = result;
+        // That of a lost consent has the link in it by which a new one is given.
+        log.warn(
+          { sourceId, state, ...(state !== 'needs_reauth' && { reason }) },
+          'a look at a mailbox failed',
+        );
+      }
       await store.end(claimed, result);
     } catch (error) {
       if (lost.signal.aborted || error instanceof LeaseLost) {

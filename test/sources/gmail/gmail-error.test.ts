@@ -76,3 +76,11 @@ for (const [name, answer, { fault, retryAfterMs, says = /./ }] of CASES) {
     assert.match(error.message, new RegExp(`Gmail answers ${answer.status}`));
   });
 }
+
+test('what it says can be kept', () => {
+  const { message } = errorOf({
+    status: 400,
+    body: { error: { message: 'Invalid\u0000 id\nof a message' } },
+  });
+  assert.equal(message, 'Gmail answers 400: Invalid  id of a message');
+});
