@@ -52,12 +52,17 @@ export async function findGmailSourceOf(sql: Sql, mailboxId: Id<'mbx'>): Promise
   return row && idOf('src', row.id);
 }
 
+/** They hold from now on: whoever reads with the old ones has lost its lease. */
 export async function replaceSettings(
   sql: Sql,
   id: Id<'src'>,
   settings: Record<string, unknown>,
 ): Promise<void> {
-  await sql`UPDATE sources SET settings = ${JSON.stringify(settings)}::text::jsonb WHERE id = ${uuidOf(id)}`;
+  await sql`
+    UPDATE sources SET
+      settings = ${JSON.stringify(settings)}::text::jsonb, due_at = now(),
+      fence = fence + 1, lease_owner = NULL, lease_until = NULL
+    WHERE id = ${uuidOf(id)}`;
 }
 
 /** Gives a source new credentials and starts it. Its cursor stays: what it missed meanwhile is read, or is a gap. */
