@@ -43,7 +43,6 @@ const mailAt = (n: number) => `msg_${n}`;
 const PAGE = 3;
 
 type Holder = {
-  owner: string;
   claimed: ClaimedSource | undefined;
   /** Where this one believes the cursor is: it may be long past. */
   cursor: string | null;
@@ -91,7 +90,6 @@ class Race {
   highest = 0;
   /** Held at once by more than one, as far as the store answered. */
   readonly holders: Holder[] = Array.from({ length: HOLDERS }, () => ({
-    owner: randomUUID(),
     claimed: undefined,
     cursor: null,
   }));
@@ -119,7 +117,7 @@ class Race {
   }
 
   async claim(holder: Holder): Promise<void> {
-    const [claimed] = await claimSources(sql, { kind: 'gmail', owner: holder.owner, limit: 1 });
+    const [claimed] = await claimSources(sql, { kind: 'gmail', limit: 1 });
     if (claimed === undefined) return;
     holder.claimed = claimed;
     holder.cursor = claimed.cursor;
@@ -243,7 +241,7 @@ test('nor do steps that are taken at the same moment', () =>
 test('a stale holder keeps nothing', async () => {
   const race = await begin();
   race.newest = 5;
-  const [old] = await claimSources(sql, { kind: 'gmail', owner: randomUUID(), limit: 1 });
+  const [old] = await claimSources(sql, { kind: 'gmail', limit: 1 });
   assert.ok(old !== undefined);
   await race.steal();
   const { lease } = old;
