@@ -103,7 +103,8 @@ export async function requestBackfill(
         listed = 0, recovered = CASE WHEN gaps.recovered_at IS NULL THEN gaps.recovered ELSE 0 END,
         recovered_at = NULL
     )
-    UPDATE sources SET due_at = now() WHERE id = ${uuidOf(sourceId)}`;
+    -- An audit is of a look that is under way.
+    UPDATE sources SET due_at = now() WHERE id = ${uuidOf(sourceId)} AND ${wish.reason === 'requested'}::boolean`;
 }
 
 /** The gaps whose mails are still to be listed, oldest first. */
