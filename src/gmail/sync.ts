@@ -76,7 +76,7 @@ export function startGmailSync(options: {
       findOpenGaps: () => inTime(sync.findOpenGaps(hot, sourceId)),
       keepGapPage: (gap, page) => inTime(sync.keepGapPage(hot, lease, gap, page)),
       restartGap: (gapId) => inTime(sync.restartGap(hot, gapId)),
-      requestAudit: (stretch) => inTime(sync.requestBackfill(hot, sourceId, { reason: 'audit', ...stretch })),
+      requestAudit: (stretch) => inTime(sync.requestAudit(hot, sourceId, stretch)),
       closeGaps: async () => {
         if (await inTime(sync.closeGaps(hot, sourceId))) onEvent();
       },

@@ -30,9 +30,10 @@ export async function createGmailSource(
   try {
     await sql`
       WITH made AS (
-        INSERT INTO sources (id, mailbox_id, kind, state, account, credentials, settings, cursor, last_proven_alive_at)
+        INSERT INTO sources (id, mailbox_id, kind, state, account, credentials, settings, cursor,
+                             last_proven_alive_at, audited_at)
         VALUES (${uuidOf(id)}, ${uuidOf(mailboxId)}, 'gmail', 'idle', ${account.toLowerCase()},
-                ${sealCredentials(keyring, id, credentials)}, ${JSON.stringify(settings)}::text::jsonb, ${cursor}, now())
+                ${sealCredentials(keyring, id, credentials)}, ${JSON.stringify(settings)}::text::jsonb, ${cursor}, now(), now())
         RETURNING id
       )
       INSERT INTO gaps (id, source_id, reason, recovered_by, since)

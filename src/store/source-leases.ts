@@ -133,8 +133,8 @@ export type RunEnd = {
   dueInMs: number;
   /** So long nothing is to be asked, whatever is hinted; null: no such wish. */
   slowForMs: number | null;
-  settling: { cursor: string; at: Date } | null;
-  auditedAt: Date | null;
+  /** Undefined: as it was. */
+  settling: { cursor: string; at: Date } | null | undefined;
 };
 
 /**
@@ -170,9 +170,10 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
           )
         END,
         slow_until = greatest(slow_until, now() + ${end.slowForMs}::bigint * interval '1 millisecond'),
-        settling_cursor = ${end.settling?.cursor ?? null}::text,
-        settling_at = ${end.settling?.at ?? null}::timestamptz,
-        audited_at = ${end.auditedAt}::timestamptz,
+        settling_cursor = CASE WHEN ${end.settling === undefined}::boolean THEN settling_cursor
+                               ELSE ${end.settling?.cursor ?? null}::text END,
+        settling_at = CASE WHEN ${end.settling === undefined}::boolean THEN settling_at
+                           ELSE ${end.settling?.at ?? null}::timestamptz END,
         lease_owner = NULL, lease_until = NULL
       WHERE ${isHeld(sql, lease)}
       RETURNING mailbox_id, is_wanted
