@@ -186,26 +186,26 @@ function rotateSecret() {
  * twice is kept once.
  */
 function poll() {
-  const lock = LockService.getUserLock();
-  // Another run is at work.
-  if (!lock.tryLock(0)) return;
-  try {
+  withLock_(() => {
     const state = loadState_();
     const startedAt = Date.now();
-    if (state.cursor === '' || state.waitUntil > startedAt) return;
+    const waitMs = state.waitUntil - startedAt;
+    // Never longer than a day: the clock may have been ahead.
+    if (state.cursor === '' || (waitMs > 0 && waitMs <= DAY)) return;
+    if (state.lastPostAt >= startedAt) state.lastPostAt = 0;
     noteDeath_(state, startedAt);
     const news = work_(state, { startedAt, budgetMs: budgetOf_(state), mails: 0, isOpen: false, held: null });
-    state.lastRunAt = Date.now();
-    // Google counts the start as well, of which a run sees nothing.
-    addRuntime_(state, state.lastRunAt, state.lastRunAt - startedAt + 500);
+    // Google counts starts as well, of which a run sees nothing, also of those that returned above and noted nothing.
+    const sinceMs = Math.min(DAY, startedAt - (state.lastRunAt || startedAt));
+    const starts = Math.max(1, Math.round(sinceMs / MINUTE / state.minutes));
+    addRuntime_(state, startedAt, Date.now() - startedAt + starts * 600);
+    state.lastRunAt = startedAt;
     endRun_(state);
     saveState_(state);
     keepPace_(state);
     // A run that fails is shown as failed, and Google mails its owner about those.
     if (news !== null) throw new Error(news);
-  } finally {
-    lock.releaseLock();
-  }
+  }, 0);
 }
 
 /** Returns what the owner has to be told. */
@@ -246,8 +246,10 @@ function sendHistory_(state: State, run: Run) {
     if (page === null) return;
     pageToken = page.nextPageToken;
     waiting = waiting.concat(page.entries);
-    if (waiting.length === 0 && pageToken === undefined) noteQuiet_(state, page.historyId);
-    else if (waiting.length > 0) state.quiet = null;
+    if (waiting.length > 0) state.quiet = null;
+    else if (pageToken === undefined) {
+      state.quiet = { ...(state.quiet || { id: page.historyId, at: listedAt }), checkedAt: listedAt };
+    }
     // A page may end within a record.
     const open = pageToken === undefined || waiting.length === 0 ? '' : waiting[waiting.length - 1].record;
     let ready = waiting.filter(({ record }) => record !== open);
@@ -265,17 +267,14 @@ function sendHistory_(state: State, run: Run) {
 
 /** Sends what a search has found: for `resync` and `install`, and when history has expired. */
 function sendQueue_(state: State, run: Run, queue: Queue) {
-  if (!queue.isListed) fillQueue_(state, queue);
-  const { cursor } = state;
-  const tellGap = (recoveredBy: string | null) => {
-    const gap = { from: cursor, reason: 'history_expired', recoveredBy };
-    post_(state, newId_(), { gap, cursor: { from: cursor, to: cursor } });
-  };
+  const tellGap = (recoveredBy: string | null) =>
+    post_(state, { gap: { from: state.cursor, reason: 'history_expired', recoveredBy } });
   if (isRecovering_(state) && !queue.isTold) {
     tellGap(null);
     queue.isTold = true;
     saveState_(state);
   }
+  if (!queue.isListed) fillQueue_(state, run, queue);
   while (queue.done < queue.count) {
     state.backlog = queueLength_(state);
     if (!hasTime_(run)) return;
@@ -288,7 +287,7 @@ function sendQueue_(state: State, run: Run, queue: Queue) {
   if (isRecovering_(state)) {
     // What a queue cannot hold is missing still.
     if (!queue.isCut) tellGap('search');
-    post_(state, newId_(), { cursor: { from: cursor, to: queue.to } });
+    post_(state, {}, queue.to);
     state.cursor = queue.to;
     state.goodAt = queue.madeAt;
   }
@@ -350,9 +349,7 @@ function probe_(state: State, run: Run, entries: Entry[]) {
   begin_(state, run, '');
   const { mail } = readWhole_(id);
   if (mail === undefined) return;
-  const { cursor } = state;
-  const named = post_(state, newId_(), { messages: [mail], cursor: { from: cursor, to: cursor } });
-  if (named[id]) prove_(state);
+  if (post_(state, { messages: [mail] }).indexOf(id) >= 0) prove_(state);
 }
 
 /** Sends a batch again under its id: its answer was lost, or it was refused for now. */
@@ -390,9 +387,8 @@ function postBatch_(state: State, run: Run, batch: Batch, mails: Mail[], passed:
   const { ids, missing, failed, mark } = batch;
   const to = batch.isQueued || mark === '' ? state.cursor : mark;
   try {
-    const part = { messages: mails, missing, failed, cursor: { from: state.cursor, to } };
-    const named = post_(state, batch.id, part);
-    const lost = ids.find((id) => !named[id]);
+    const named = post_(state, { messages: mails, missing, failed }, to, batch.id);
+    const lost = ids.find((one) => named.indexOf(one) < 0);
     if (lost !== undefined) throw new Error(`The server's answer does not name mail ${lost}`);
   } catch (error) {
     if (ids.length === 0 || !isRefused_(state, run, error)) throw error;
@@ -519,6 +515,8 @@ function listHistoryOrRecover_(
   console.error(`History ${start} has expired: searching for all since ${new Date(since).toISOString()}`);
   // First where the mailbox stands, then the search: both find what arrives in between.
   const to = String(gmail_().getProfile('me').historyId);
+  // What came in just before that may be in no search yet.
+  Utilities.sleep(10 * 1000);
   state.queue = { ...newQueue_('history_expired', since), to };
   state.batch = null;
   state.quiet = null;
@@ -527,7 +525,7 @@ function listHistoryOrRecover_(
 }
 
 /** Keeps the ids that the search finds, oldest first. */
-function fillQueue_(state: State, queue: Queue) {
+function fillQueue_(state: State, run: Run, queue: Queue) {
   const q = `after:${Math.floor(queue.after / 1000)}`;
   let ids: string[] = [];
   let pageToken: string | undefined;
@@ -535,6 +533,9 @@ function fillQueue_(state: State, queue: Queue) {
     const page = gmail_().Messages.list('me', { q, includeSpamTrash: true, maxResults: 500, pageToken });
     ids = ids.concat((page.messages || []).map(({ id }) => String(id)));
     pageToken = page.nextPageToken || undefined;
+    if (Date.now() - run.startedAt < RUN_BUDGET_MS) continue;
+    if (state.failures < TRIES) throw new Error('Gmail takes too long to search');
+    break;
   } while (pageToken !== undefined && ids.length < QUEUE_IDS);
   queue.isCut = pageToken !== undefined || ids.length > QUEUE_IDS;
   ids = ids.slice(0, QUEUE_IDS).reverse();
@@ -620,18 +621,17 @@ function isDraft_(labelIds: string[]): boolean {
 
 // ---- Talking to the server
 
-/** Posts this part of a report, and returns the ids that the answer names. */
-function post_(state: State, id: string, part: object): { [id: string]: boolean } {
+/** Posts this part of a report, for history up to `to`, and returns the ids that the answer names. */
+function post_(state: State, part: object, to = state.cursor, id = newId_()): string[] {
   const { account, backlog, paused } = state;
   const script = { version: VERSION, account };
-  const body = { kind: 'messages', script, messages: [], backlog, paused, ...part };
+  const cursor = { from: state.cursor, to };
+  const body = { kind: 'messages', script, messages: [], cursor, backlog, paused, ...part };
   state.isServerAway = true;
   const results = send_(loadSecret_(), id, body);
   state.isServerAway = false;
   state.lastPostAt = Date.now();
-  const named: { [id: string]: boolean } = {};
-  for (const result of results) named[result.id] = true;
-  return named;
+  return results.map((result) => Object(result).id);
 }
 
 /** Moves the cursor over history without mail, too, before that expires. */
@@ -639,14 +639,9 @@ function heartbeat_(state: State) {
   const { cursor, quiet } = state;
   // History can lag behind its own newest id, but not for a quarter of an hour.
   const to = quiet === null || quiet.checkedAt - quiet.at < 15 * MINUTE ? cursor : quiet.id;
-  post_(state, newId_(), { cursor: { from: cursor, to } });
+  post_(state, {}, to);
   if (to !== cursor) state.quiet = null;
   state.cursor = to;
-}
-
-function noteQuiet_(state: State, historyId: string) {
-  const now = Date.now();
-  state.quiet = { ...(state.quiet || { id: historyId, at: now }), checkedAt: now };
 }
 
 function ping_(secret: string) {
@@ -655,10 +650,9 @@ function ping_(secret: string) {
 }
 
 /** One call, signed as Standard Webhooks asks. */
-function send_(secret: string, id: string, body: object): { id: string }[] {
+function send_(secret: string, id: string, body: object): unknown[] {
   const timestamp = String(Math.floor(Date.now() / 1000));
-  // In ASCII alone, so that text is sent as it was signed: a large mail has no room for another copy as bytes.
-  const text = JSON.stringify(body).replace(/[^\0-\x7f]/g, escape_);
+  const text = toAscii_(body);
   const signature = signatureOf_(secret, toBytes_(`${id}.${timestamp}.${text}`));
   const response = UrlFetchApp.fetch(`${MAILGRESS_URL}/v1/ingest/apps-script/${SOURCE_ID}`, {
     method: 'post',
@@ -690,8 +684,10 @@ function toBytes_(text: string): number[] {
   return Utilities.newBlob(text).getBytes();
 }
 
-function escape_(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+/** JSON that is as long in bytes, and is sent as it was signed: a large mail has no room for another copy as bytes. */
+function toAscii_(value: object): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value).replace(/[^\0-\x7f]/g, escaped);
 }
 
 function newId_(): string {
@@ -734,7 +730,7 @@ function retryAfterOf_(headers: { [name: string]: unknown }): number {
 
 function isNotFound_(error: unknown): boolean {
   const { code } = Object(Object(error).details);
-  return code === undefined ? /not found/i.test(messageOf_(error)) : Number(code) === 404;
+  return code === undefined ? /(entity was|error:) not found/i.test(messageOf_(error)) : Number(code) === 404;
 }
 
 function messageOf_(error: unknown): string {
@@ -748,23 +744,23 @@ function hasTime_(run: Run): boolean {
   return run.mails === 0 || run.isOpen || (run.mails < MAILS_A_RUN && ms < run.budgetMs);
 }
 
-/** By the hour, for a day. */
-function addRuntime_(state: State, now: number, ms: number) {
+/** By the hour. */
+function addRuntime_({ runtime }: State, now: number, ms: number) {
   const hour = Math.floor(now / HOUR);
-  state.runtime[hour] = (state.runtime[hour] || 0) + ms;
-  for (const key of Object.keys(state.runtime)) if (Number(key) < hour - 24) delete state.runtime[key];
+  runtime[hour] = (runtime[hour] || 0) + ms;
 }
 
+/** Of a day; what is older is forgotten. */
 function runtimeOf_({ runtime }: State): number {
-  const hours = Object.keys(runtime).filter((key) => Number(key) > Date.now() / HOUR - 25);
-  return hours.reduce((sum, key) => sum + runtime[key], 0);
+  for (const hour of Object.keys(runtime)) if (Number(hour) <= Date.now() / HOUR - 25) delete runtime[hour];
+  return Object.keys(runtime).reduce((sum, hour) => sum + runtime[hour], 0);
 }
 
 /** Full while half of the day's runtime is left; then in equal parts, and at last for heartbeats alone. */
 function budgetOf_(state: State): number {
   const left = RUNTIME_MINUTES_A_DAY * MINUTE - runtimeOf_(state);
   if (left > (RUNTIME_MINUTES_A_DAY / 2) * MINUTE) return RUN_BUDGET_MS;
-  return left < -5 * MINUTE ? 0 : Math.max(1, (left / DAY) * MINUTE * state.minutes);
+  return left < -10 * MINUTE ? 0 : Math.max(1, (left / DAY) * MINUTE * state.minutes);
 }
 
 /** Slower before Google's limit ends all runs, and back when there is room. */
@@ -826,9 +822,13 @@ function checkConfiguration_() {
   throw new Error('SOURCE_ID and SECRET must be as the server shows them: src_... and whsec_...');
 }
 
-function withLock_(run: () => void) {
+/** A run that finds another at work does nothing; a person waits, and is told. */
+function withLock_(run: () => void, waitMs = MINUTE / 2) {
   const lock = LockService.getUserLock();
-  if (!lock.tryLock(30 * 1000)) throw new Error('A run is at work: try again in a minute.');
+  if (!lock.tryLock(waitMs)) {
+    if (waitMs > 0) throw new Error('A run is at work: try again in a minute.');
+    return;
+  }
   try {
     run();
   } finally {
@@ -873,8 +873,8 @@ function loadState_(): State {
 
 function saveState_(state: State) {
   // More than fits would be no state at all. The server keeps each mail once, so these can be forgotten.
-  if (JSON.stringify(state).length > 8000) Object.assign(state, { batch: null, tries: {} });
-  properties_().setProperty('mailgress.state', JSON.stringify(state));
+  if (toAscii_(state).length > 9000) Object.assign(state, { batch: null, tries: {} });
+  properties_().setProperty('mailgress.state', toAscii_(state));
 }
 
 function loadSecret_(): string {

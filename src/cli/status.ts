@@ -17,17 +17,21 @@ export function addStatusCommand(program: Command): void {
       say(`${client.url}  ${colour('green', 'ready')}`, '');
       say(
         ...table(
-          ['SOURCE', 'KIND', 'STATE', 'LAST MAIL', 'ALIVE', 'FAILED', 'GAPS'],
+          ['SOURCE', 'KIND', 'STATE', 'LAST MAIL', 'ALIVE', 'LAG', 'FAILED', 'GAPS'],
           sources.map((source) => [
             source.address,
             source.kind,
             source.state,
             ago(source.lastMessageAt, now),
             ago(source.lastProvenAliveAt, now),
+            String(source.lag),
             String(source.counts.failed),
             String(source.counts.openGaps),
           ]),
         ),
+        ...sources
+          .filter(({ reason }) => reason !== null)
+          .map(({ address, kind, reason }) => colour('red', `  ${address} (${kind}): ${reason}`)),
         '',
         ...table(
           ['ENDPOINT', 'STATE'],

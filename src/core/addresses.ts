@@ -1,7 +1,5 @@
-import { addressParser, type Email, type Address as Entry } from 'postal-mime';
-import { mendEncodedWords } from './encoded-words.ts';
+import type { Email, Address as Entry } from 'postal-mime';
 import type { Address, MailContent } from './message.ts';
-import { headerValue } from './mime.ts';
 import { onOneLine } from './text.ts';
 
 export type Addresses = Pick<MailContent, 'from' | 'sender' | 'replyTo' | 'to' | 'cc' | 'bcc'>;
@@ -15,12 +13,12 @@ export type Addresses = Pick<MailContent, 'from' | 'sender' | 'replyTo' | 'to' |
  */
 export function readAddresses(email: Email): { addresses: Addresses; areReadable: boolean } {
   const entries = {
-    from: singleEntries(email, 'from'),
-    sender: singleEntries(email, 'sender'),
-    'reply-to': mendedEntries(email, 'reply-to') ?? email.replyTo ?? [],
-    to: mendedEntries(email, 'to') ?? email.to ?? [],
-    cc: mendedEntries(email, 'cc') ?? email.cc ?? [],
-    bcc: mendedEntries(email, 'bcc') ?? email.bcc ?? [],
+    from: email.from === undefined ? [] : [email.from],
+    sender: email.sender === undefined ? [] : [email.sender],
+    'reply-to': email.replyTo ?? [],
+    to: email.to ?? [],
+    cc: email.cc ?? [],
+    bcc: email.bcc ?? [],
   };
   const unreadable = Object.entries(entries).filter(
     ([key, list]) => !list.some(isNaming) && hasValue(email, key),
@@ -38,26 +36,6 @@ export function readAddresses(email: Email): { addresses: Addresses; areReadable
   };
 }
 
-/** The parser gives the first entry alone, also if it has no address (`From: Jane Doe, jane@example.com`). */
-function singleEntries(email: Email, key: 'from' | 'sender'): readonly Entry[] {
-  const value = headerValue(email, key);
-  const mended = mendEncodedWords(value);
-  if (mended !== value) return addressParser(mended);
-  const first = email[key];
-  if (first === undefined) return [];
-  return first.address ? [first] : addressParser(value);
-}
-
-/** Undefined where no encoded word of these headers is to be mended: what the parser gives is right then. */
-function mendedEntries(email: Email, key: string): Entry[] | undefined {
-  if (!email.headers.some((header) => header.key === key && header.value.includes('=?'))) return undefined;
-  const values = email.headers.filter((header) => header.key === key).map(({ value }) => value);
-  const mended = values.map(mendEncodedWords);
-  return mended.some((value, at) => value !== values[at])
-    ? mended.flatMap((value) => addressParser(value))
-    : undefined;
-}
-
 function mailboxesOf(entries: readonly Entry[]): Address[] {
   if (entries.length === 0) return [];
   return entries
@@ -66,9 +44,9 @@ function mailboxesOf(entries: readonly Entry[]): Address[] {
     .map(({ name, address }) => ({ name: onOneLine(name), address }));
 }
 
-/** An empty group names nobody, and means to: `undisclosed-recipients:;`. */
-function isNaming(entry: Entry): boolean {
-  return entry.group !== undefined || entry.address !== '';
+/** An empty group names nobody, and means to: `undisclosed-recipients:;`. One without a name means nothing. */
+function isNaming({ name, group, address }: Entry): boolean {
+  return group === undefined ? address !== '' : name !== '' || group.some((member) => member.address !== '');
 }
 
 function hasValue(email: Email, key: string): boolean {

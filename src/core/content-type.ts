@@ -20,6 +20,23 @@ export function mendContentType(header: StructuredHeader, disposition: string): 
   if (charset !== undefined) header.params.charset ??= charset;
 }
 
+/**
+ * Makes a Content-Disposition what it means, in place: `attachment filename=a.pdf`, its semicolon forgotten, is an
+ * attachment of that name. What has a file name is an attachment too where nobody knows its disposition, as RFC 2183,
+ * 2.8 has it.
+ *
+ * @param written the value as it came: the parser makes the first word, which holds the name then, lower-case.
+ */
+export function mendContentDisposition(header: StructuredHeader, written: string): void {
+  if (header.value === '' || header.value === 'attachment' || header.value === 'inline') return;
+  const [, quoted, bare] = /[\s,:;]?filename\s*=\s*(?:"([^"]*)"|([^\s;"]+))/i.exec(written) ?? [];
+  const filename = quoted ?? bare;
+  if (filename !== undefined) header.params.filename ??= filename;
+  const [word] = /^[a-z]*/.exec(header.value) ?? [];
+  if (word === 'inline') header.value = 'inline';
+  else if (word === 'attachment' || header.params.filename !== undefined) header.value = 'attachment';
+}
+
 /** The charset that an html text names in its head: a Content-Type without one leaves it to that. */
 export function findCharsetOfHtml(html: Uint8Array): string | undefined {
   const head = Buffer.from(html.subarray(0, 4096)).toString('latin1');

@@ -1,11 +1,18 @@
 import { createHash, type Hash } from 'node:crypto';
-import { findBodyStart, hasLinesEndedByCr, isContinuation, linesOf } from './header-block.ts';
+import {
+  findBodyStart,
+  hasLinesEndedByCr,
+  isContinuation,
+  linesOf,
+  withoutMboxLine,
+} from './header-block.ts';
 import type { MailContent } from './message.ts';
 import type { RawMail } from './raw-mail.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
 const CHUNK_BYTES = 64 * 1024;
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /**
  * Headers that are not of the author but of one copy, written on its way or in its store. Two copies of one mail
@@ -13,14 +20,17 @@ const CHUNK_BYTES = 64 * 1024;
  * - each hop adds Received and X-Received; forwarders add ARC-*, and sign again with DKIM-Signature, which says
  *   nothing of the author that is not hashed anyway (the copy among the sent mails has none);
  * - the last hop adds the envelope (Return-Path, Delivered-To, ...) and its verdicts (Authentication-Results,
- *   Received-SPF, X-Spam-*, X-Gm-*, X-Google-*);
+ *   Received-SPF, X-Spam-*, X-Gm-*, X-Google-*, those of Exchange, and of filters such as Rspamd);
  * - stores add flags and sizes (Status, X-UID, X-Mozilla-*, Content-Length, ...).
  */
 const TRACE_HEADER = new RegExp(
   `^(?:${[
     'received|x-received|return-path|delivered-to|x-delivered-to|x-original-to|envelope-to|x-envelope-[a-z-]+',
     'authentication-results|x-authentication-results|received-spf|arc-[a-z-]+|dkim-signature',
-    'x-spam-[a-z-]+|x-gm-[a-z-]+|x-gmail-[a-z-]+|x-google-[a-z-]+',
+    'x-spam-[a-z-]+|x-spam|x-spamd-[a-z-]+|x-rspamd-[a-z-]+|x-virus-[a-z-]+|x-amavis-[a-z-]+',
+    'x-gm-[a-z-]+|x-gmail-[a-z-]+|x-google-[a-z-]+|x-proofpoint-[a-z-]+|x-mimecast-[a-z-]+',
+    'x-barracuda-[a-z-]+|x-ironport-[a-z-]+|x-ms-exchange-[a-z0-9-]+|x-forefront-[a-z-]+|x-eop[a-z-]+',
+    'x-microsoft-antispam[a-z-]*|x-ms-office365-[a-z-]+|x-ms-traffictypediagnostic|x-ms-publictraffictype',
     'status|x-status|x-uid|x-uidl|x-keywords|x-imap[a-z-]*|x-mozilla-[a-z0-9-]+|content-length|lines',
   ].join('|')})[ \\t]*:`,
   'i',
@@ -40,7 +50,8 @@ const LONGEST_NAME_BYTES = 80;
  * 3. `message-id`: the Message-ID and the body. Not the Message-ID alone: programs do send different mails under one
  *    (templates, retries with a new text), and those stay two. Not the whole bytes: copies between folders, servers
  *    and paths differ in trace headers, line ends and the line ends behind the last line.
- * 4. `bytes`, without a Message-ID: everything but the trace headers.
+ * 4. `bytes`, without a Message-ID: everything but the trace headers, and what a file has before a mail (a byte order
+ *    mark, the line of an mbox).
  *
  * What it accepts of `emailid`: a server may give the same one to a mail that is put into the account again with the
  * very same bytes (5.1): that is one. The same mail by another path (another server of the mailbox, the raw ingress) or
@@ -65,7 +76,7 @@ export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId
     // Mail whose lines end in CR alone has its Message-ID read since later; its key is what it was before.
     if (content.messageId === null || hasLinesEndedByCr(mail.bytes)) {
       hash.update('bytes\0');
-      updateWithAuthorHeaders(hash, mail.bytes.subarray(0, bodyStart));
+      updateWithAuthorHeaders(hash, withoutStartOfFile(mail.bytes.subarray(0, bodyStart)));
     } else {
       hash.update(`message-id\0${content.messageId}\0`);
     }
@@ -77,6 +88,11 @@ export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId
 /** The key of a Gmail mail, which nothing but its canonical id decides. */
 export function gmailKeyOf(id: string): Uint8Array {
   return createHash('sha256').update(`gmail\0${id}`).digest().subarray(0, 16);
+}
+
+function withoutStartOfFile(headerBlock: Uint8Array): Uint8Array {
+  const isMarked = BYTE_ORDER_MARK.every((byte, at) => headerBlock[at] === byte);
+  return withoutMboxLine(isMarked ? headerBlock.subarray(BYTE_ORDER_MARK.length) : headerBlock);
 }
 
 function updateWithAuthorHeaders(hash: Hash, headerBlock: Uint8Array): void {

@@ -1,5 +1,7 @@
 const CR = 0x0d;
 const LF = 0x0a;
+const COLON = 0x3a;
+const MBOX_LINE = Buffer.from('From ');
 
 /**
  * Where the body begins: behind the first blank line, or at the end if there is none. Lines end in LF, as the
@@ -27,6 +29,14 @@ export function leadingHeaders(bytes: Uint8Array, limitBytes: number): Uint8Arra
     if (end > limitBytes || isBlank(line)) return bytes.subarray(0, wholeEnd);
   }
   return bytes;
+}
+
+/** An mbox file has a line before each mail, `From ada@example.com Mon Jan  1 10:00:00 2024`: no header, and not of it. */
+export function withoutMboxLine(bytes: Uint8Array): Uint8Array {
+  if (!MBOX_LINE.every((byte, at) => bytes[at] === byte)) return bytes;
+  // `From :` is the header.
+  const isHeader = bytes[MBOX_LINE.length] === COLON;
+  return isHeader ? bytes : bytes.subarray(bytes.indexOf(LF) + 1);
 }
 
 /** Whether lines end in CR, as in a file of an old Macintosh: there is one, and no LF at all. */

@@ -4,6 +4,9 @@ import { collapseBlanks } from './text.ts';
 /** The start of a comment, a declaration or a tag; of a tag the slash of an end tag, and its name. */
 const MARKUP = /<(?:!--|[!?]|(\/?)([a-z][a-z0-9:-]*))/iy;
 
+/** What begins a value in quotes, or ends a tag. */
+const TAG_PART = />|=\s*(["'])/g;
+
 /** Elements whose content is nothing to read, and what ends them. */
 const HIDDEN_ELEMENTS: ReadonlyMap<string, RegExp> = new Map([
   ['style', /<\/style/gi],
@@ -52,12 +55,25 @@ function readMarkup(html: string, open: number): { end: number; text: string } {
   if (opener === undefined) return { end: open + 1, text: '<' };
   if (opener === '<!--') return { end: endOf('-->', html, open), text: '' };
 
-  const end = endOf('>', html, open);
+  const end = endOfTag(html, MARKUP.lastIndex);
   const tag = name.toLowerCase();
   const closer = slash === '' ? HIDDEN_ELEMENTS.get(tag) : undefined;
   if (closer === undefined) return { end, text: INLINE_TAGS.has(tag) ? '' : ' ' };
   closer.lastIndex = end;
   return { end: closer.exec(html)?.index ?? html.length, text: ' ' };
+}
+
+/** A value in quotes may hold a `>`; where nobody closes them, the next `>` counts. */
+function endOfTag(html: string, from: number): number {
+  TAG_PART.lastIndex = from;
+  for (let part = TAG_PART.exec(html); part !== null; part = TAG_PART.exec(html)) {
+    const quote = part[1];
+    if (quote === undefined) return TAG_PART.lastIndex;
+    const close = html.indexOf(quote, TAG_PART.lastIndex);
+    if (close === -1) return endOf('>', html, TAG_PART.lastIndex);
+    TAG_PART.lastIndex = close + 1;
+  }
+  return html.length;
 }
 
 function endOf(closer: string, html: string, from: number): number {

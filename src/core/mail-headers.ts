@@ -1,6 +1,5 @@
-import { decodeWords, type Email, type Header } from 'postal-mime';
+import type { Email, Header } from 'postal-mime';
 import { type Addresses, readAddresses } from './addresses.ts';
-import { mendEncodedWords } from './encoded-words.ts';
 import { readMailDate } from './mail-date.ts';
 import type { MailContent } from './message.ts';
 import { readMessageIds } from './message-ids.ts';
@@ -32,7 +31,7 @@ export function readHeaders(email: Email): { fields: HeaderFields; isReadable: b
       inReplyTo: readMessageIds(headerValue(email, 'in-reply-to'))[0] ?? null,
       references: rootAndNearest(readMessageIds(headerValue(email, 'references'))),
       ...addresses,
-      subject: subjectOf(email),
+      subject: email.subject === undefined ? null : onOneLine(email.subject),
       date,
       headers: email.headers.map(({ originalKey, value }) => [originalKey, value]),
     },
@@ -42,16 +41,6 @@ export function readHeaders(email: Email): { fields: HeaderFields; isReadable: b
       areReadable &&
       email.headers.every(isHeader),
   };
-}
-
-/** The parser leaves a subject out that is empty. */
-function subjectOf(email: Email): string | null {
-  if (email.subject !== undefined) {
-    const value = headerValue(email, 'subject');
-    const mended = mendEncodedWords(value);
-    return onOneLine(mended === value ? email.subject : decodeWords(mended));
-  }
-  return email.headers.some(({ key }) => key === 'subject') ? '' : null;
 }
 
 function rootAndNearest(references: string[]): string[] {

@@ -1,49 +1,23 @@
 import PostalMime, { type Email } from 'postal-mime';
-import { findUtf8, readCharset } from './charset.ts';
 import { type ContentDecoder, createContentDecoder, type SourceLine } from './content-decoders.ts';
-import { findCharsetOfHtml, mendContentType, type StructuredHeader } from './content-type.ts';
+import { mendContentDisposition, mendContentType } from './content-type.ts';
 import { mendEncodedWords } from './encoded-words.ts';
 import { MailgressError } from './errors.ts';
 import { isContinuation, linesOf } from './header-block.ts';
+import { readFields } from './header-fields.ts';
 import { createHeaderLineReader } from './header-line.ts';
-
-type TextKind = 'plain' | 'html';
-/** What is used of the parser's inside, none of it promised: that of version 4.0.0. */
-type Inside = {
-  currentNode: Node;
-  readPos: number;
-  boundaries: { value: Uint8Array }[];
-  /** Of each part or multipart/alternative: its texts by kind. */
-  textMap: Map<object, { [kind in TextKind]?: { value: string }[] }>;
-  textTypes: Set<TextKind>;
-  renderTextContent(): void;
-  readLine(): { bytes: Uint8Array; done: boolean };
-};
-type Node = {
-  state: 'header' | 'body' | 'finished';
-  content: ArrayBuffer | null;
-  parentNode?: Node;
-  childNodes: Node[];
-  headerLines: string[];
-  contentType: { parsed: StructuredHeader; multipart: string | false };
-  contentDisposition: { parsed: StructuredHeader };
-  contentDecoder: ContentDecoder | null;
-  setupContentDecoder(transferEncoding: string): void;
-  getTextContent(): string;
-  feed(line: Uint8Array): void;
-};
+import type { Inside, Node } from './parser-inside.ts';
+import { isReadAsText, readText, renderTexts } from './part-text.ts';
 
 const DASH = 0x2d;
 const COLON = 0x3a;
+const LINE_END_BYTES = 2;
 
 /** Most parts: a part of nothing takes the parser 1.4 kB, a digest has hundreds of them. */
 const MAX_PARTS = 10_000;
 
 /** How far behind a line that is no header another one is looked for: a line that was folded wrongly has it near. */
 const HEADERS_AHEAD_BYTES = 4096;
-
-/** Most text that is made html, or the other way round, in a mail. */
-const MAX_CONVERTED_LENGTH = 1024 * 1024;
 
 /** `isWhole` is false if something was lost, or read where it should not stand, of the parts. */
 export type ParsedMail = Email & { isWhole: boolean };
@@ -72,10 +46,13 @@ export async function parseMended(
   let node: Node | undefined;
   let parts = 0;
   let boundaries: ReadonlySet<string> = new Set();
+  const allBoundaries = new Set<string>();
   reading.onHeaders = () => {
     boundaries = namesOf(inside.boundaries);
+    for (const name of boundaries) allBoundaries.add(name);
   };
   inside.renderTextContent = renderTexts(inside);
+  inside.buildMessage = buildWithFields(inside);
   inside.readLine = () => {
     // A boundary has made a node by now, of which no header is read yet. After the end of a multipart it is the node
     // around, which came by before.
@@ -91,14 +68,21 @@ export async function parseMended(
     for (;;) {
       reading.lineStart = inside.readPos;
       const line = readLine();
-      const mayBeBoundary =
-        line.bytes[0] === DASH && line.bytes[1] === DASH && isNearBoundary(line.bytes, boundaries);
-      if (line.done || mayBeBoundary) return line;
+      const isDashed = line.bytes[0] === DASH && line.bytes[1] === DASH;
+      if (line.done || (isDashed && isNearBoundary(line.bytes, boundaries))) return line;
+      // Of a multipart that is over: what follows would be a part.
+      const isLost =
+        isDashed && isBesideParts(node) && allBoundaries.has(withoutBlanks(line.bytes.subarray(2)));
+      if (isLost) reading.isWhole = false;
       node.feed(line.bytes);
     }
   };
   const email = await parser.parse(inputOf(mail));
   return { ...email, isWhole: reading.isWhole };
+}
+
+function isBesideParts({ state, contentType }: Node): boolean {
+  return state === 'finished' || (state === 'body' && contentType.multipart !== false);
 }
 
 /** The boundaries that a line may be, without blanks at their ends. */
@@ -122,22 +106,13 @@ function withoutBlanks(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, end).toString('latin1');
 }
 
-/**
- * Of a mail with texts of both kinds one below the other, the parser makes each kind from the other. That takes 40 times
- * the size of a text of quotes: above the limit a text is in its own kind alone.
- */
-function renderTexts(inside: Inside): () => void {
-  const render = inside.renderTextContent.bind(inside);
+/** The parser reads no header into a field: that takes it seconds where they are hostile. */
+function buildWithFields(inside: Inside): () => Email {
+  const build = inside.buildMessage.bind(inside);
   return () => {
-    let length = 0;
-    for (const texts of inside.textMap.values()) {
-      const kinds = [...inside.textTypes];
-      const missing = kinds.find((kind) => texts[kind] === undefined);
-      if (missing === undefined) continue;
-      for (const kind of kinds) for (const { value } of texts[kind] ?? []) length += value.length;
-      if (length > MAX_CONVERTED_LENGTH) texts[missing] = [];
-    }
-    render();
+    const { headers } = inside.root;
+    inside.root.headers = [];
+    return { ...build(), ...readFields(headers), headers };
   };
 }
 
@@ -155,12 +130,14 @@ type Reading = {
   line(): SourceLine;
   /** Where a header of a content stands behind this line, before the body; -1 if none does. */
   findContentHeader(): number;
-  mendHeaderLine(line: Uint8Array): Uint8Array;
+  /** A line of headers as it is fed to the parser, which counts it without its end. */
+  headerLine(line: Uint8Array): Uint8Array;
   /** The headers of a part have been read. */
   onHeaders(): void;
 };
 
 function createReading(mail: Uint8Array, inside: Inside): Reading {
+  const mendHeaderLine = createHeaderLineReader(mail);
   const reading: Reading = {
     lineStart: 0,
     isWhole: true,
@@ -178,7 +155,11 @@ function createReading(mail: Uint8Array, inside: Inside): Reading {
       }
       return -1;
     },
-    mendHeaderLine: createHeaderLineReader(mail),
+    headerLine(line) {
+      // 512 kB of headers of a letter each would else be 300 MB of objects.
+      inside.headerSize += LINE_END_BYTES;
+      return mendHeaderLine(line);
+    },
     onHeaders() {},
   };
   return reading;
@@ -189,9 +170,11 @@ function mendNode(node: Node, reading: Reading): void {
     // The place where its headers are read, and nothing has come of them yet but its boundary.
     reading.onHeaders();
     const { parsed, multipart } = node.contentType;
-    mendContentType(parsed, node.contentDisposition.parsed.value);
+    const disposition = node.contentDisposition;
+    mendContentDisposition(disposition.parsed, disposition.value);
+    mendContentType(parsed, disposition.parsed.value);
     mendName(parsed.params, 'name');
-    mendName(node.contentDisposition.parsed.params, 'filename');
+    mendName(disposition.parsed.params, 'filename');
     if (multipart === false) {
       const source = isReadAsText(node) ? undefined : reading.line;
       node.contentDecoder = createContentDecoder(transferEncoding, source);
@@ -232,10 +215,10 @@ function mendFeed(node: Node, reading: Reading): void {
   node.feed = (line) => {
     if (node.state !== 'header') return feed(line);
     const isStray = node.parentNode !== undefined && !mayStandInHeaders(line, node.headerLines.length === 0);
-    if (!isStray) return feed(reading.mendHeaderLine(line));
+    if (!isStray) return feed(reading.headerLine(line));
     reading.isWhole = false;
     if (contentHeaderAt < reading.lineStart) contentHeaderAt = reading.findContentHeader();
-    if (contentHeaderAt !== -1) return feed(reading.mendHeaderLine(line));
+    if (contentHeaderAt !== -1) return feed(reading.headerLine(line));
     // The blank line that is missing.
     feed(new Uint8Array(0));
     feed(line);
@@ -258,33 +241,7 @@ function startOf(line: Uint8Array): string {
   return Buffer.from(line.subarray(0, 1024)).toString('latin1');
 }
 
-/** Whether the parser decodes the content as text: for the texts of the mail, and an invitation wherever it is. */
-function isReadAsText({ contentType, contentDisposition }: Node): boolean {
-  const type = contentType.parsed.value;
-  if (type === 'text/calendar' || type === 'application/ics') return true;
-  return contentDisposition.parsed.value !== 'attachment' && (type === 'text/plain' || type === 'text/html');
-}
-
 function mendName(params: Record<string, string>, key: string): void {
   const name = params[key];
   if (name !== undefined) params[key] = mendEncodedWords(name);
-}
-
-/** The text of a part. What is mended is handed to the parser as UTF-8, for the format (RFC 3676) it may be in. */
-function readText(node: Node, readAsNamed: () => string): string {
-  const { parsed } = node.contentType;
-  if (node.content === null) return readAsNamed();
-  const bytes = new Uint8Array(node.content);
-  if (parsed.value === 'text/html' && !parsed.params.charset && findUtf8(bytes) === undefined) {
-    parsed.params.charset = findCharsetOfHtml(bytes) ?? '';
-  }
-  let asNamed: string | undefined;
-  const text = readCharset(bytes, parsed.params.charset ?? '', () => {
-    asNamed = readAsNamed();
-    return asNamed;
-  });
-  if (text === asNamed) return text;
-  node.content = Uint8Array.from(Buffer.from(text)).buffer;
-  parsed.params.charset = 'utf-8';
-  return readAsNamed();
 }

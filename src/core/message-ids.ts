@@ -1,10 +1,7 @@
-import { decodeWords } from 'postal-mime';
+import { decodeEncodedWords } from './encoded-words.ts';
 
 /** In bytes. What is longer than a line of a mail may be (RFC 5322, 2.1.1) is no id, and would not fit an index. */
 const LONGEST_ID_BYTES = 998;
-
-/** In UTF-16 units: the parser's time for encoded words grows with the square of their length. */
-const LONGEST_ENCODED = 16_000;
 
 /**
  * The message ids of a Message-ID, In-Reply-To or References header: with angle brackets, each once, in their
@@ -17,7 +14,7 @@ const LONGEST_ENCODED = 16_000;
 export function readMessageIds(value: string): string[] {
   // Most mail answers no other.
   if (value === '') return [];
-  return idsOf(value.includes('=?') && value.length <= LONGEST_ENCODED ? decodeWords(value) : value);
+  return idsOf(decodeEncodedWords(value));
 }
 
 function idsOf(value: string): string[] {

@@ -40,6 +40,7 @@ const NO_BODY: Body = { text: null, html: null, attachments: [], isReadable: tru
  *   - an address header says something, but names neither an address nor a group;
  *   - a line among the headers is no header;
  *   - the body holds something, but no part came of it (a multipart without its boundary);
+ *   - a part stands behind the end of its multipart;
  *   - a multipart inside holds something, but no part; or a line among the headers of a part is none: then it is read
  *     as the first one of its body, unless headers of its content follow.
  * - `ok`: the rest. Bytes that are wrong in their charset count as read, in the one that they probably are in (see

@@ -11,8 +11,8 @@ const LONGEST_GROUP = 200;
  */
 const MARK = new RegExp(
   [
-    '(?:re|fwd?|aw|antw|wg|sv|vs|tr|rv|res|enc|ref|ynt|ilt|i̇lt|İlt|odp|vl|vb|doorst|bls|trs|rép|rif|vá|továbbítás',
-    '|răsp|atb|yml|απ|σχετ|πρθ|отв|пересл|תגובה|השב|הועבר|رد|إعادة توجيه',
+    '(?:re|fwd?|aw|antw|antwort|wg|sv|vs|tr|rv|res|enc|ref\\.?|ynt|ilt|i̇lt|İlt|odp|vl|vb|doorst|bls|trs|rép',
+    '|réf\\.?|rif|vá|továbbítás|răsp|atb|yml|απ|σχετ|πρθ|отв|пересл|תגובה|השב|הועבר|رد|إعادة توجيه',
     '|回复|回復|回覆|答复|答覆|转发|轉寄|轉發|返信|転送|답장|회신|전달)',
     '[ \\t]?(?:\\[\\d{1,4}\\]|\\(\\d{1,4}\\)|\\^\\d{1,4})?[ \\t\\u00a0\\u202f]*[:：]\\s*',
   ].join(''),
@@ -26,14 +26,14 @@ const TAG = /(\[[^[\]]{1,80}\])\s*/y;
 const MAX_TAGS = 8;
 
 /**
- * The subject without reply and forward marks, blanks single, in lower case, at most 200 characters: a key for
+ * The subject without reply and forward marks, at its start and around it, blanks single, in lower case, at most 200 characters: a key for
  * mails about one thing, not for display. Empty if there is no subject, or nothing else in it.
  *
  * Tags stay, since `[a] x` and `[b] x` are two things; marks behind them go, and so does a tag that a reply repeats:
  * `[list] x`, `Re: [list] x`, `[list] Re: x` and `[list] Re: [list] x` are one.
  */
 export function subjectGroupOf(subject: string | null): string {
-  const text = (subject ?? '').trimStart();
+  const text = withoutForwardFrame((subject ?? '').trim());
   const tags: string[] = [];
   let tagsBeforeMark = 0;
   let at = endOfMarks(text, 0);
@@ -49,6 +49,17 @@ export function subjectGroupOf(subject: string | null): string {
   const rest = text.slice(at, at + 4 * LONGEST_GROUP);
   const root = tags.length === 0 ? rest : `${tags.join(' ')} ${rest}`;
   return cutToLength(collapseBlanks(root).trim().toLowerCase(), LONGEST_GROUP).trimEnd();
+}
+
+/** What programs of old set around a subject that they forward: `[Fwd: x]`, `x (fwd)` (RFC 5256, 2.1). */
+function withoutForwardFrame(text: string): string {
+  let inner = text;
+  for (;;) {
+    if (inner.slice(-5).toLowerCase() === '(fwd)') inner = inner.slice(0, -5).trimEnd();
+    else if (inner.endsWith(']') && inner.slice(0, 5).toLowerCase() === '[fwd:')
+      inner = inner.slice(5, -1).trim();
+    else return inner;
+  }
 }
 
 function endOfMarks(text: string, start: number): number {

@@ -96,6 +96,7 @@ const FAULTS = {
 } as const;
 
 function throwGmailError(error: unknown): never {
+  if (error instanceof MailgressError) throw new GmailError('not_allowed', error.message);
   if (!(error instanceof GrantError)) throw error;
   const advice = error.kind === 'not_allowed' ? `; ${ADVICE}` : '';
   throw new GmailError(FAULTS[error.kind], `Google gives no access: ${error.message}${advice}`);

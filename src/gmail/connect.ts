@@ -14,7 +14,7 @@ import {
   replaceCredentials,
   replaceSettings,
 } from '../store/gmail-sources.ts';
-import { forgetWatch } from '../store/gmail-watches.ts';
+import { forgetWatch, remakeWatch } from '../store/gmail-watches.ts';
 import { findMailbox } from '../store/mailboxes.ts';
 import { findSource } from '../store/sources.ts';
 import type { GmailAccess } from './access.ts';
@@ -143,6 +143,8 @@ export function createGmailSources(options: {
             await forgetWatch(sql, account);
             const gmail = access.open(account, openCredentials(keyring, id, credentials));
             await gmail.stop(AbortSignal.timeout(STOP_TIMEOUT_MS));
+            // A source that came or was started meanwhile had a watch made, and it may have been this one.
+            if (await remakeWatch(sql, account)) wake();
           } catch (error) {
             options.onWatchLeft(error);
           }

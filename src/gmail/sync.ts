@@ -1,6 +1,9 @@
 import type { Logger } from 'pino';
+import { MailgressError } from '../core/errors.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Ingest } from '../ingest.ts';
+import type { Gmail } from '../sources/gmail/client.ts';
+import { GmailError } from '../sources/gmail/gmail-error.ts';
 import { createLimit } from '../sources/gmail/limit.ts';
 import { type RunResult, type RunTools, runSource } from '../sources/gmail/run.ts';
 import { type Syncer, startSyncer } from '../sources/gmail/syncer.ts';
@@ -14,7 +17,6 @@ import {
   type ClaimedSource,
   claimSources,
   endRun,
-  LEASE_MS,
   releaseLease,
   renewLease,
 } from '../store/source-leases.ts';
@@ -22,6 +24,8 @@ import type { GmailAccess } from './access.ts';
 
 /** One look may take so long; then others have their turn. */
 const RUN_BUDGET_MS = 60_000;
+/** A third of a lease would do. This is also how a run hears that its source was stopped: within 2 s. */
+const RENEW_EACH_MS = 1500;
 /** Over all mailboxes: a mail of 50 MB takes several times that until it is stored. */
 const MAX_FETCHES = 16;
 
@@ -81,9 +85,18 @@ export function startGmailSync(options: {
     };
   }
 
+  /** @throws GmailError also for what is wrong on our side: whoever looks at the source is to see it. */
+  function openGmail({ lease, account, credentials }: ClaimedSource): Gmail {
+    if (credentials === null) throw new GmailError('not_allowed', 'the source has no credentials');
+    try {
+      return access.open(account, openCredentials(keyring, lease.sourceId, credentials));
+    } catch (error) {
+      throw error instanceof MailgressError ? new GmailError('not_allowed', error.message) : error;
+    }
+  }
+
   async function run(source: ClaimedSource, signal: AbortSignal): Promise<RunResult> {
-    const { lease, mailboxId, tenant, address, authenticationServers, account, credentials } = source;
-    if (credentials === null) throw new Error('a source of kind gmail without credentials');
+    const { lease, mailboxId, tenant, address, authenticationServers } = source;
     const origin = {
       id: lease.sourceId,
       kind: 'gmail' as const,
@@ -94,7 +107,7 @@ export function startGmailSync(options: {
     };
     const result = await runSource(source, {
       store: storeOf(source),
-      gmail: access.open(account, openCredentials(keyring, lease.sourceId, credentials)),
+      openGmail: () => openGmail(source),
       limit,
       take: (mail, isOneOfMany) => ingest(mail, origin, isOneOfMany),
       signal,
@@ -119,7 +132,7 @@ export function startGmailSync(options: {
       release: ({ lease }) => inTime(releaseLease(hot, lease)),
     },
     run,
-    renewEachMs: LEASE_MS / 3,
+    renewEachMs: RENEW_EACH_MS,
     log,
     scanIntervalMs: options.scanIntervalMs,
   });

@@ -73,7 +73,10 @@ export async function replaceCredentials(
     )
     UPDATE sources SET
       account = ${account.toLowerCase()}, credentials = ${sealCredentials(keyring, id, credentials)},
-      is_wanted = true, wanted_at = now(), state = 'idle', reason = NULL, failures = 0, slow_until = NULL,
+      is_wanted = true, wanted_at = now(), failures = 0, slow_until = NULL,
+      -- Whoever was told that it does not work is told that it does, by the first look that succeeds.
+      state = CASE WHEN state IN ('needs_reauth', 'error') THEN 'error' ELSE 'idle' END,
+      reason = CASE WHEN state IN ('needs_reauth', 'error') THEN 'has new credentials, not looked at yet' END,
       due_at = now(),
       -- Whoever reads with the old ones has lost its lease.
       fence = fence + 1, lease_owner = NULL, lease_until = NULL

@@ -38,3 +38,19 @@ export async function recordWatch(
 export async function forgetWatch(sql: Sql, account: string): Promise<void> {
   await sql`DELETE FROM gmail_watches WHERE account = ${account}`;
 }
+
+/**
+ * For a watch that was ended although somebody may need it by now: who does has it made again at once.
+ *
+ * @returns whether anyone does.
+ */
+export async function remakeWatch(sql: Sql, account: string): Promise<boolean> {
+  const rows = await sql`
+    WITH needed AS (
+      UPDATE gmail_watches SET expires_at = NULL, due_at = now() WHERE account = ${account} RETURNING account
+    )
+    UPDATE sources SET due_at = now() FROM needed
+    WHERE sources.account = needed.account AND kind = 'gmail' AND is_wanted
+    RETURNING id`;
+  return rows.length > 0;
+}

@@ -164,7 +164,7 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
              WHERE source_id = sources.id AND status = 'pending' AND ${end.failures}::int = 0)
           )
         END,
-        slow_until = now() + ${end.slowForMs}::bigint * interval '1 millisecond',
+        slow_until = greatest(slow_until, now() + ${end.slowForMs}::bigint * interval '1 millisecond'),
         settling_cursor = ${end.settling?.cursor ?? null}::text,
         settling_at = ${end.settling?.at ?? null}::timestamptz,
         audited_at = ${end.auditedAt}::timestamptz,
@@ -179,7 +179,17 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
       RETURNING id, type, tenant
     ), told AS (${tellEndpoints(sql)})
     SELECT count(*)::int AS count, set_config('synchronous_commit', 'off', true) FROM logged`;
+  if (end.slowForMs !== null) await slowAccount(sql, run.account, end.slowForMs);
   return told.count > 0;
+}
+
+/** A limit is the account's, whichever tenant's source met it. */
+async function slowAccount(sql: Sql, account: string, slowForMs: number): Promise<void> {
+  await sql`
+    UPDATE sources SET slow_until = greatest(slow_until, now() + ${slowForMs}::bigint * interval '1 millisecond')
+    WHERE id IN (
+      SELECT id FROM sources WHERE account = ${account} AND kind = 'gmail' ORDER BY id FOR NO KEY UPDATE
+    )`;
 }
 
 /** Gives a source back as it was claimed, to be claimed again at once: for a process that stops. */

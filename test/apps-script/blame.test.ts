@@ -255,6 +255,32 @@ test('hundreds of mails that are given up at once fit into what is kept', () => 
   assert.ok(largest < 9000, `${largest}`);
 });
 
+test("what is kept fits in bytes, too, when errors come in the owner's language", () => {
+  const box = installed();
+  const tries = { count: 1, isProven: true, isLarge: false };
+  const error = '\u8981'.repeat(200);
+  const ids = Array.from({ length: 30 }, (_, i) => box.deliver(`mail ${i}`));
+  const failed = Array.from({ length: 5 }, (_, i) => ({ id: `f${i}`, error, attempts: 5 }));
+  const state = {
+    ...box.runtime.state,
+    tries: Object.fromEntries(Array.from({ length: 80 }, (_, i) => [`0123456789abcde${i}`, tries])),
+    batch: { id: 'script_1', isQueued: false, ids, missing: [], failed, mark: '' },
+  };
+  const length = JSON.stringify(state).length;
+  assert.ok(length > 6500 && length < 8000, `${length}`);
+  box.runtime.properties.set('mailgress.state', JSON.stringify(state));
+  box.runtime.serverFaults.push(() => {
+    throw new Error('\u8981'.repeat(400));
+  });
+  box.pass(3);
+  assert.ok(box.runtime.executions.every((one) => one.error === null));
+  assert.match(box.runtime.state.lastError, /^\u8981{300}$/u);
+  box.runtime.serverFaults.length = 0;
+  box.pass(30);
+  for (const { id } of failed) assert.ok(!box.stored().includes(id));
+  box.expectAllStored();
+});
+
 test('tries of mails that are not wanted are forgotten as well', () => {
   const box = installed();
   for (let i = 0; i < 3; i++) {

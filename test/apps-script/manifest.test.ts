@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { createContext, Script } from 'node:vm';
 import { readScript } from '../../src/sources/apps-script/script.ts';
 
@@ -85,6 +89,47 @@ test('lints as Apps Script: a script, in what its V8 knows, with no name that it
   new Script(script).runInContext(context);
   assert.doesNotMatch(script, /^(let|var) /m, 'no state that one run would leave to the next');
 });
+
+test('every name and every method in what is pasted is known, to Apps Script and its V8', () => {
+  assert.deepEqual(unknownNamesOf(script), []);
+  const wrong = 'function wrong() { new URL(""); Utilities.wait(1); return structuredClone(propertis_()); }';
+  assert.deepEqual(unknownNamesOf(`${script}\n${wrong}`), [
+    "Cannot find name 'URL'.",
+    "Property 'wait' does not exist on type 'Utilities'.",
+    "Cannot find name 'structuredClone'.",
+    "Cannot find name 'propertis_'. Did you mean 'properties_'?",
+  ]);
+});
+
+/** What TypeScript cannot find among Google's services and JavaScript of 2020, which are all the types there are. */
+function unknownNamesOf(code: string): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'mailgress-lint-'));
+  try {
+    const file = join(folder, 'Code.js');
+    writeFileSync(file, code);
+    const modules = fileURLToPath(new URL('../../node_modules/', import.meta.url));
+    const options =
+      '--noEmit --ignoreConfig --allowJs --checkJs --strict false --lib es2020 --target es2020 --types google-apps-script';
+    const { stdout } = spawnSync(
+      join(modules, '.bin/tsc'),
+      [...options.split(' '), '--typeRoots', join(modules, '@types'), file],
+      { encoding: 'utf8' },
+    );
+    // Its other findings are about types, which the source has and this has not.
+    const findings = [...stdout.matchAll(/error TS(\d+): (.*)/g)];
+    assert.ok(findings.length > 0, `TypeScript has looked at it: ${stdout}`);
+    const isUnknown = /^(1\d{3}|2304|2339|2503|2551|2552|2580|2581|2584|2593)$/;
+    return (
+      findings
+        .filter(([, code]) => isUnknown.test(code ?? ''))
+        .map(([, , text]) => text ?? '')
+        // A constant that is to be filled in is an empty text, of which nothing is left where it is not empty.
+        .filter((text) => !text.endsWith("on type 'never'."))
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
 
 test('what a trigger names is a function of the script, and what a person runs is all that the list shows', () => {
   const functions = [...script.matchAll(/^function (\w+)\(/gm)].map((match) => match[1] ?? '');

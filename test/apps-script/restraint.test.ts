@@ -325,6 +325,19 @@ test('it slows down before a day of runs is used up, says so, and comes back', (
   assert.deepEqual(refused, [], "Google's limit was not reached");
 });
 
+test('turns in which it does nothing but wait are part of the runtime that it counts', (t) => {
+  const box = installed();
+  // Stopped on the server: of fifteen turns fourteen only see that it is not yet time.
+  box.api('POST', `/v1/sources/${box.source.id}/stop`);
+  const from = box.runtime.executions.length;
+  box.pass(12 * 60);
+  const spentMs = box.runtime.executions.slice(from).reduce((sum, { ms }) => sum + ms + 500, 0);
+  const counted: Record<string, number> = box.runtime.state.runtime;
+  const countedMs = Object.values(counted).reduce((sum, ms) => sum + ms, 0);
+  t.diagnostic(`${countedMs} ms counted of ${spentMs}`);
+  assert.ok(countedMs > spentMs * 0.9 && countedMs < spentMs * 1.1, `${countedMs} of ${spentMs}`);
+});
+
 test('a large backlog leaves room for the runs and heartbeats of a day', (t) => {
   const box = installed();
   for (let i = 0; i < 500; i++) box.deliver(`slow ${i}`);

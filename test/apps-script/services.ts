@@ -183,11 +183,16 @@ function noteOf(url: string, headers: Record<string, string>, body: Buffer, at: 
   return { at, id: headers['webhook-id'] ?? url, bytes: body.length, body: parsed, status: 0 };
 }
 
-function createUtilities({ call }: Services) {
+function createUtilities({ call, world: { clock } }: Services) {
   const toBytes = (bytes: Uint8Array) => [...new Int8Array(bytes)];
   const bytesOf = (data: string | number[]) =>
     typeof data === 'string' ? Buffer.from(data) : Buffer.from(toInt8(data));
   return {
+    sleep: (ms: number) =>
+      call('Utilities.sleep', () => {
+        if (ms > 300_000) throw new Error('The value you passed to sleep');
+        clock.now += ms;
+      }),
     getUuid: () => call('Utilities.getUuid', () => randomUUID()),
     base64Decode: (text: string) =>
       call('Utilities.base64Decode', () => {

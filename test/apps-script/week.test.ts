@@ -6,8 +6,8 @@ import { startWorld, type World } from './world.ts';
 
 /*
  * A mailbox lives, Google ends one execution in six somewhere, the server is away at times and Gmail forgets: by a seed,
- * so that a failure comes again. `npm run apps-script:week` lives the whole week with its 2,000 mails (two minutes);
- * `npm test` a day of it. MAILGRESS_TEST_SEED takes another.
+ * so that a failure comes again. `npm run apps-script:week` lives the whole week with its 2,000 mails, and what else
+ * takes long (five minutes in all); `npm test` a day of it. MAILGRESS_TEST_SEED takes another.
  */
 
 const DAYS = process.env.MAILGRESS_TEST_WEEK === 'full' ? 7 : 1;

@@ -85,7 +85,7 @@ test('says how everything is', async () => {
   const { code, stdout } = await run('status');
   assert.equal(code, 0);
   assert.match(stdout, /ready/);
-  assert.match(stdout, /^status@example\.com +raw +idle +never +never +0 +0$/m);
+  assert.match(stdout, /^status@example\.com +raw +idle +never +never +0 +0 +0$/m);
   assert.equal((await runJson('status')).status, 'ok');
 });
 

@@ -118,6 +118,20 @@ describe('without a Message-ID', () => {
     ['what forwarders add', `ARC-Seal: i=1\nARC-Message-Signature: i=1;\n b=x\nDKIM-Signature: v=1\n${mail}`],
     ['what filters add', `X-Spam-Status: No\nX-Gm-Message-State: x\n${mail}`],
     ['what stores add', `Status: RO\nX-UID: 7\nX-Mozilla-Keys: \nContent-Length: 5\n${mail}`],
+    [
+      'what Exchange adds',
+      `X-MS-Exchange-Organization-SCL: 1\nX-MS-Exchange-AntiSpam-MessageData-0: a\nx-ms-exchange-crosstenant-id: a\n b\nX-Forefront-Antispam-Report: CIP:255.255.255.255;\n${mail}`,
+    ],
+    [
+      'what Microsoft 365 adds',
+      `X-Microsoft-Antispam: BCL:0;\nX-EOPAttributedMessage: 0\nX-MS-PublicTrafficType: Email\n${mail}`,
+    ],
+    ['what Rspamd adds', `X-Rspamd-Queue-Id: 1\nX-Rspamd-Server: a\nX-Spamd-Result: default: False\n${mail}`],
+    ['what other filters add', `X-Virus-Scanned: a\nX-IronPort-AV: E=\nX-Barracuda-Spam-Score: 0\n${mail}`],
+    ['the line of an mbox before it', `From a@example.com Mon Jan  1 10:00:00 2024\n${mail}`],
+    ['a byte order mark before it', `\ufeff${mail}`],
+    ['a byte order mark before a trace header', `\ufeffReceived: from a\n${mail}`],
+    ['both before it', `\ufeffFrom a@example.com Mon Jan  1 10:00:00 2024\n${mail}`],
     ['trace headers in other cases and with blanks', `RECEIVED : from a\n${mail}`],
     ['other line ends', mail.replaceAll('\n', '\r\n')],
     ['a blank line at the end', `${mail}\n`],
@@ -130,6 +144,7 @@ describe('without a Message-ID', () => {
     ['another body', mail.replace('body', 'other')],
     ['a header more', `X-Ticket: 1\n${mail}`],
     ['a header whose name begins like one of the trace', `Receivedby: a\n${mail}`],
+    ['a From with a blank before its colon for the line of an mbox', mail.replace('From: a', 'From : b')],
     ['the header in the body', mail.replace('Subject: x\n', '').replace('body', 'Subject: x\nbody')],
   ];
   for (const [what, other] of different)

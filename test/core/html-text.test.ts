@@ -20,6 +20,8 @@ describe('leadingTextOfHtml', () => {
       '&#0;&#xD800;&#x110000;&#99999999;',
       '\ufffd\ufffd\ufffd\ufffd',
     ],
+    ['leaves out a > in a value', `<img alt="a>b" title = 'c>"d'>e<a href=x'>f</a>`, 'ef'],
+    ['ends a value that nobody closes at the tag', '<p title="a>b<br>c', 'b c'],
     ['keeps a < that opens nothing', 'a < b <3 c', 'a < b <3 c'],
     ['ends at a tag nobody closes', 'a<p b', 'a '],
     ['ends at a comment nobody closes', 'a<!-- b', 'a'],
@@ -38,6 +40,10 @@ describe('leadingTextOfHtml', () => {
     ['comments nobody closes', '<!--'.repeat(300_000)],
     ['styles nobody closes', '<style>'.repeat(150_000)],
     ['references nobody ends', '&#1'.repeat(300_000)],
+    ['values nobody closes', `<a b='`.repeat(200_000)],
+    ['values without a tag end', '<a b=" '.repeat(200_000)],
+    ['equals signs', `<a${' = '.repeat(300_000)}`],
+    ['tags of equals signs', '<a ='.repeat(300_000)],
     ['angle brackets', '<'.repeat(1_000_000)],
   ];
   for (const [what, html] of hostile)

@@ -1,4 +1,5 @@
 import { readConfig } from '../../src/config.ts';
+import type { Id } from '../../src/core/ids.ts';
 import type { ServiceOptions } from '../../src/service.ts';
 import type { GmailWorld } from '../support/gmail/world.ts';
 import { type Answer, startTestService, type TestService } from '../support/service.ts';
@@ -26,7 +27,7 @@ export async function addGmailSource(
   world: GmailWorld,
   account: string,
   settings: Record<string, unknown> = {},
-): Promise<{ id: string; mailboxId: string }> {
+): Promise<{ id: Id<'src'>; mailboxId: Id<'mbx'> }> {
   const { body: mailbox } = await service.api('POST', '/v1/mailboxes', {
     address: account,
     tenant: settings.tenant ?? 'default',

@@ -1,4 +1,5 @@
 import type { Email } from 'postal-mime';
+import { readMessageIds } from '../message-ids.ts';
 import { headerValue } from '../mime.ts';
 
 const isSet = (value: string) => value !== '' && !/^(?:no|none|false|0)$/i.test(value);
@@ -35,6 +36,7 @@ const SIGNS: ReadonlyMap<string, (value: string, email: Email) => boolean> = new
   // iCloud.
   ['x-apple-action', (value: string) => /^vacation$/i.test(value)],
   ['x-ms-exchange-inbox-rules-loop', isOutOfOffice],
+  ['x-ms-exchange-generated-message-source', isAnswerOfRule],
 ]);
 
 /**
@@ -53,9 +55,23 @@ export function isAutoReply(email: Email): boolean {
  * answer also asks for none in return, and comes from that very mailbox, where a redirected mail keeps its sender.
  */
 function isOutOfOffice(mailbox: string, email: Email): boolean {
+  return wantsNoAnswer(email) && mailbox.toLowerCase() === email.from?.address?.toLowerCase();
+}
+
+/**
+ * The agent that Exchange tells its own mail by: that of rules writes answers (`Auto-Submitted: auto-generated`), also
+ * under another address of the mailbox, and sends on. Only an answer is one to the very mail that the rule was run on.
+ */
+function isAnswerOfRule(agent: string, email: Email): boolean {
+  const parents = readMessageIds(headerValue(email, 'x-ms-exchange-parent-message-id'));
+  const answered = readMessageIds(headerValue(email, 'in-reply-to'));
+  const isAnswer = parents.some((id) => answered.includes(id));
+  return /^mailbox rules agent$/i.test(agent) && wantsNoAnswer(email) && isAnswer;
+}
+
+function wantsNoAnswer(email: Email): boolean {
   const suppressed = headerValue(email, 'x-auto-response-suppress')
     .toLowerCase()
     .split(/[\s,]+/);
-  const isLast = suppressed.includes('all') || suppressed.includes('oof');
-  return isLast && mailbox.toLowerCase() === email.from?.address?.toLowerCase();
+  return suppressed.includes('all') || suppressed.includes('oof');
 }

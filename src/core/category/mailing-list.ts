@@ -1,4 +1,5 @@
-import { decodeWords, type Email } from 'postal-mime';
+import type { Email } from 'postal-mime';
+import { decodeEncodedWords } from '../encoded-words.ts';
 import { headerValue } from '../mime.ts';
 import { cutToLength, onOneLine } from '../text.ts';
 import type { MailingList } from './schema.ts';
@@ -38,7 +39,7 @@ function isOneClick(email: Email): boolean {
  */
 function listHeader(email: Email, key: string): string {
   const value = headerValue(email, key).slice(0, LONGEST_HEADER);
-  const decoded = value.includes('=?') ? decodeWords(value) : value;
+  const decoded = decodeEncodedWords(value);
   return decoded !== value || value.includes('\t') ? onOneLine(decoded) : value;
 }
 

@@ -1,4 +1,5 @@
-import { addressParser, type Email } from 'postal-mime';
+import type { Email } from 'postal-mime';
+import { parseAddressList } from '../address-list.ts';
 import { headerValue } from '../mime.ts';
 import { cutToLength } from '../text.ts';
 import { LONGEST_ADDRESS, LONGEST_DIAGNOSTIC, MAX_RECIPIENTS } from './delivery-status.ts';
@@ -10,7 +11,7 @@ import { findStatusCode } from './status-code.ts';
 /** How much of a text is looked at: the report stands at its start, the returned mail may be long. */
 const LONGEST_TEXT = 64 * 1024;
 
-/** How much of the addresses in headers is looked at: the parser's time grows with the square of it. */
+/** How much of the addresses in headers is looked at: more than 100 of them. */
 const LONGEST_HEADER = 16_000;
 
 /** Longest line looked at whole. */
@@ -90,7 +91,7 @@ function failedRecipients(email: Email): string[] {
   const values = email.headers.filter(({ key }) => key === 'x-failed-recipients').slice(0, MAX_RECIPIENTS);
   if (values.length === 0) return [];
   const text = values.map(({ value }) => value).join(',');
-  const addresses = addressParser(text.slice(0, LONGEST_HEADER)).map(({ address = '' }) => address);
+  const addresses = parseAddressList(text.slice(0, LONGEST_HEADER)).map(({ address = '' }) => address);
   return [...new Set(addresses.filter(isAddress))];
 }
 

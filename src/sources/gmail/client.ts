@@ -73,6 +73,8 @@ export type Gmail = {
     stretch: { since: Date; until: Date | null; pageToken: string | undefined },
     signal: AbortSignal,
   ): Promise<IdPage>;
+  /** Waits until the quota has room for one `get`, which does not wait for it itself. */
+  awaitGet(signal: AbortSignal): Promise<void>;
   /** @throws GmailError `not_found` for a message that is gone. */
   get(messageId: string, signal: AbortSignal): Promise<GmailMessage>;
   /** Lets Gmail notify `topic`; answers until when. */
@@ -107,8 +109,16 @@ const loadApi = async (rootUrl: string): Promise<gmail_v1.Gmail> => {
 export function createGmail(access: GmailAccess): Gmail {
   let api: Promise<gmail_v1.Gmail> | undefined;
 
-  async function call<T>(units: number, schema: z.ZodType<T>, signal: AbortSignal, send: Call): Promise<T> {
+  async function takeQuota(units: number, signal: AbortSignal): Promise<void> {
     for (const bucket of access.buckets) await bucket.take(units, signal);
+  }
+
+  async function call<T>(units: number, schema: z.ZodType<T>, signal: AbortSignal, send: Call): Promise<T> {
+    await takeQuota(units, signal);
+    return callNow(schema, signal, send);
+  }
+
+  async function callNow<T>(schema: z.ZodType<T>, signal: AbortSignal, send: Call): Promise<T> {
     api ??= loadApi(access.apiUrl);
     const token = await access.token(signal);
     try {
@@ -173,8 +183,10 @@ export function createGmail(access: GmailAccess): Gmail {
       return { messageIds: page.messages.map(({ id }) => id), nextPageToken: page.nextPageToken };
     },
 
+    awaitGet: (signal) => takeQuota(UNITS.get, signal),
+
     get: (id, signal) =>
-      call(UNITS.get, messageSchema, signal, (api, options) =>
+      callNow(messageSchema, signal, (api, options) =>
         api.users.messages.get(
           { ...ME, id, format: 'raw', fields: 'id,threadId,labelIds,snippet,internalDate,raw' },
           options,

@@ -8,7 +8,7 @@ export type Fetched = { stored: number };
 
 /** At once of one mailbox. */
 const CONCURRENCY = 4;
-/** So many failures in a row are not of the mails but of Gmail, or of the way to it. */
+/** So many failures in a row may not be of the mails but of Gmail, or of the way to it. */
 const MAX_STRIKES = 4;
 
 const SECOND_MS = 1000;
@@ -52,6 +52,8 @@ export async function fetchStubs(
 
   async function work(): Promise<void> {
     for (let stub = queue.shift(); stub !== undefined; stub = queue.shift()) {
+      // A place is for work: the quota is waited for without one.
+      if (!stub.isStored) await gmail.awaitGet(signal);
       const result = await limit.run(() => resultOf(stub));
       if (result.outcome === 'stored') stored++;
       await store.settleStub(result);
@@ -74,7 +76,11 @@ export async function fetchStubs(
       if (error.fault === 'not_found') return afterNotFound(stub);
       if (error.fault !== 'unavailable' && error.fault !== 'refused') throw error;
       strikes++;
-      if (strikes >= MAX_STRIKES) throw error;
+      if (strikes >= MAX_STRIKES) {
+        // The cheapest call finds out; it throws what is wrong, and the mail counts no try.
+        await gmail.profile(signal);
+        strikes = 0;
+      }
       return afterFailure(stub, error.message);
     }
   }

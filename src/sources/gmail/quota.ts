@@ -16,6 +16,7 @@ export type Bucket = {
 export function createBucket(
   { unitsPerMinute, burst }: { unitsPerMinute: number; burst: number },
   nowMs: () => number = () => performance.now(),
+  pause: (ms: number, signal: AbortSignal) => Promise<void> = (ms, signal) => wait(ms, undefined, { signal }),
 ): Bucket {
   const msPerUnit = 60_000 / unitsPerMinute;
   const burstMs = burst * msPerUnit;
@@ -25,7 +26,7 @@ export function createBucket(
       const now = nowMs();
       fullAgainMs = Math.max(fullAgainMs, now) + units * msPerUnit;
       const waitMs = fullAgainMs - burstMs - now;
-      if (waitMs > 0) await wait(waitMs, undefined, { signal });
+      if (waitMs > 0) await pause(waitMs, signal);
     },
   };
 }

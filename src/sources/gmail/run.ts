@@ -33,8 +33,10 @@ export type RunResult = {
   hasMail: boolean;
 };
 
-export type RunTools = Omit<SyncTools, 'store'> & {
+export type RunTools = Omit<SyncTools, 'store' | 'gmail'> & {
   store: SyncTools['store'] & WatchStore;
+  /** @throws GmailError when it cannot be asked at all. */
+  openGmail: () => SyncTools['gmail'];
   /** Undefined: there is none, and nobody pushes. */
   topic: string | undefined;
   random: () => number;
@@ -77,11 +79,13 @@ export async function runSource(source: RunSource, tools: RunTools): Promise<Run
     sent: source.settings.sent ?? false,
   };
   try {
+    const gmail = tools.openGmail();
+    const { account } = source;
     const watch =
       tools.topic === undefined
         ? undefined
-        : await keepWatch(source.account, source.watch, tools.topic, tools);
-    const look = await syncMailbox(position, tools);
+        : await keepWatch(account, source.watch, tools.topic, { ...tools, gmail });
+    const look = await syncMailbox(position, { ...tools, gmail });
     const settled = await settle(source, look, tools);
     return afterLook(source, look, watch, settled, tools);
   } catch (error) {

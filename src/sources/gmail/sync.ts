@@ -119,6 +119,8 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
   /** The profile first: what comes in from here on is in the history behind it, what came before in the gap. */
   async function jumpOverExpired(): Promise<string> {
     const { historyId: to } = await gmail.profile(signal);
+    // There is nothing to jump over, and asking at once again would never end.
+    if (to === cursor) throw new GmailError('unavailable', 'Gmail has no history even from its newest id on');
     held(await store.jumpWithGap({ reason: 'history_expired', from: cursor, to, since: gapBegin() }));
     cursor = to;
     return to;

@@ -33,7 +33,7 @@ const ALARM_BEFORE_END_MS = 48 * HOUR_MS;
  * Renews the watch of an account when that is due. The history id it answers is left alone: it is the mailbox's newest,
  * and the cursor may be behind.
  *
- * @throws what the store throws, and the reason of `signal`; never for what Gmail says.
+ * @throws what the store throws, the reason of `signal`, and of Gmail's faults those that concern the whole account.
  */
 export async function keepWatch(
   account: string,
@@ -64,6 +64,8 @@ export async function keepWatch(
     const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** claimed.failures);
     const dueInMs = Math.max(waitMs, error.retryAfterMs ?? 0);
     await store.recordWatch(account, { error: message, dueInMs });
+    // Not of the watch but of the account: asking on makes a limit longer, and without consent there is nothing to ask.
+    if (error.fault === 'slow_down' || error.fault === 'needs_reauth') throw error;
     return stateOf({ expiresAt: watch?.expiresAt ?? null, error: message }, dueInMs, now());
   }
 }

@@ -2,6 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { categoryOf } from './category-of.ts';
 
+/** As Exchange 2013 and Microsoft 365 write it. */
+const rules =
+  'From: Ada <info@example.com>\nX-MS-Exchange-Inbox-Rules-Loop: ada@example.com\nAuto-Submitted: auto-generated\n' +
+  'X-MS-Exchange-Generated-Message-Source: Mailbox Rules Agent\n';
+
 describe('autoReply', () => {
   const table: [string, string, boolean][] = [
     ['a mail that says nothing', 'Subject: Out of office', false],
@@ -47,6 +52,26 @@ describe('autoReply', () => {
     [
       'what a rule of Exchange redirects',
       'From: shop@example.com\nX-Auto-Response-Suppress: All\nX-MS-Exchange-Inbox-Rules-Loop: a@example.com',
+      false,
+    ],
+    [
+      'Exchange, under another address of the mailbox',
+      `${rules}In-Reply-To: <1@example.org>\nX-MS-Exchange-Parent-Message-Id: <1@example.org>\nX-Auto-Response-Suppress: All`,
+      true,
+    ],
+    [
+      'what a rule of Exchange sends on, an answer to another mail',
+      `${rules}In-Reply-To: <0@example.org>\nX-MS-Exchange-Parent-Message-Id: <1@example.org>\nX-Auto-Response-Suppress: All`,
+      false,
+    ],
+    [
+      'what a rule of Exchange sends on with a text',
+      `${rules}In-Reply-To: <1@example.org>\nX-MS-Exchange-Parent-Message-Id: <1@example.org>`,
+      false,
+    ],
+    [
+      'a notice of another agent of Exchange',
+      `${rules.replace('Mailbox Rules', 'Transport Rule')}In-Reply-To: <1@example.org>\nX-MS-Exchange-Parent-Message-Id: <1@example.org>\nX-Auto-Response-Suppress: All`,
       false,
     ],
   ];

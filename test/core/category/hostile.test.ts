@@ -77,9 +77,11 @@ describe('is read within a second', () => {
       // Loads the parser of calendars. Parsing a mail has bounds, and tests, of its own.
       await categoryOf(await parseMime(bytesOf(ics(''))));
       const email = await parseMime(bytesOf(mail));
-      const startedMs = performance.now();
+      // Its own time: others may be using the machine.
+      const before = process.cpuUsage();
       await categoryOf(email);
-      const tookMs = performance.now() - startedMs;
+      const { user, system } = process.cpuUsage(before);
+      const tookMs = (user + system) / 1000;
       assert.ok(tookMs < 1_000, `${tookMs} ms`);
     });
 });

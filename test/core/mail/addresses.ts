@@ -80,11 +80,66 @@ const lists: [claim: string, headers: string, expected: object[]][] = [
   ['reads an empty group as nobody', 'To: undisclosed-recipients:;', []],
   ['reads an empty group without its semicolon', 'To: Undisclosed recipients:', []],
   ['drops a name that has no address', 'To: Ada King, bob@example.com', [{ address: 'bob@example.com' }]],
-  // The parser drops the quotes, without which it is no address.
   [
-    'reads a quoted local part, without its quotes',
-    'To: "ada king"@example.com',
-    [{ address: 'ada king@example.com' }],
+    'keeps the quotes that an address needs',
+    'To: "ada king"@example.com, A <"a, \\"k\\""@example.com>, "ada@home"@example.com',
+    [
+      { name: '', address: '"ada king"@example.com' },
+      { name: 'A', address: '"a, \\"k\\""@example.com' },
+      { name: '', address: '"ada@home"@example.com' },
+    ],
+  ],
+  [
+    'leaves out the quotes that an address does without',
+    'To: "ada"@example.com, <"ada"@example.com>',
+    [bare, bare],
+  ],
+  [
+    'reads an address with a literal of IPv6',
+    'To: Ada <ada@[IPv6:2001:db8::1]>, ada@[IPv6:2001:db8::1]',
+    [{ address: 'ada@[IPv6:2001:db8::1]' }, { name: '', address: 'ada@[IPv6:2001:db8::1]' }],
+  ],
+  [
+    'reads the address behind brackets that nobody closes',
+    'To: Ada <ada@example.com, Bob <bob@example.com>',
+    [ada, { name: 'Bob', address: 'bob@example.com' }],
+  ],
+  [
+    'reads the address behind quotes that nobody closes',
+    'To: "Ada <ada@example.com>, bob@example.com',
+    [{ name: '"Ada', address: 'ada@example.com' }, { address: 'bob@example.com' }],
+  ],
+  [
+    'reads the address behind a comment that nobody closes',
+    'To: Ada (home <ada@example.com>, bob@example.com',
+    [{ name: 'Ada (home', address: 'ada@example.com' }, { address: 'bob@example.com' }],
+  ],
+  [
+    'reads a semicolon in quotes in a group',
+    'To: Team: "Ada; King" <ada@example.com>;',
+    [{ ...ada, name: 'Ada; King' }],
+  ],
+  [
+    'reads no address together with what stands before it',
+    'To: Ada ""ada@example.com, Ada (home)ada@example.com',
+    [ada, ada],
+  ],
+  ['reads an address with a comment inside', 'To: ada(Ada)@example.com', [ada]],
+  ['leaves out a comment in a comment', 'To: Ada (at (her) home) <ada@example.com>', [ada]],
+  [
+    'reads an address before a colon as one',
+    'To: ada@example.com: bob@example.com;',
+    [bare, { address: 'bob@example.com' }],
+  ],
+  [
+    'reads a group in a group',
+    'To: All: Team: ada@example.com, bob@example.com;, cy@example.com',
+    [bare, { address: 'bob@example.com' }, { address: 'cy@example.com' }],
+  ],
+  [
+    'reads 5,000 of a list',
+    `To: ${Array.from({ length: 5000 }, (_, i) => `"User ${i}" <u${i}@example.com>`).join(',\n ')}`,
+    Array.from({ length: 5000 }, (_, i) => ({ name: `User ${i}`, address: `u${i}@example.com` })),
   ],
   ['reads a header in lower case', 'to: ada@example.com', [bare]],
   ['reads a header with a blank before its colon', 'To : ada@example.com', [bare]],

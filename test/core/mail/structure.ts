@@ -53,9 +53,21 @@ const boundaries: Fixture[] = [
   },
   { name: 'reads a part without headers', mail: mixed('--b\n\na\n--b--'), expect: { text: 'a\n' } },
   {
-    name: 'reads parts behind the end as none',
+    name: 'reads parts behind the end as none, and tells of them',
     mail: mixed('--b\n\na\n--b--\n--b\n\nb\n'),
-    expect: { parse: 'ok', attachments: [] },
+    expect: { parse: 'partial', text: 'a\n', attachments: [] },
+  },
+  {
+    name: 'tells of parts behind the end of an inner multipart',
+    mail: mixed(
+      '--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\na\n--c--\n--c\n\nb\n--c--\n--b\n\nd\n--b--',
+    ),
+    expect: { parse: 'partial', text: 'a\n\nd\n' },
+  },
+  {
+    name: 'misses nothing of a multipart that ends twice',
+    mail: mixed('--b\n\na\n--b--\n--b--\n'),
+    expect: { parse: 'ok', text: 'a\n' },
   },
   {
     name: 'takes a line that begins as a boundary for text',
@@ -457,6 +469,31 @@ const attachments: Fixture[] = [
     name: 'takes an unknown disposition for an attachment',
     mail: withPart('Content-Type: image/png\nContent-Disposition: x-form\n\nx'),
     expect: { attachments: [{ disposition: 'attachment' }] },
+  },
+  {
+    name: 'takes a text of an unknown disposition for an attachment if it has a file name',
+    mail: withPart('Content-Disposition: x-form; filename=A.txt\n\nx'),
+    expect: { text: null, attachments: [{ filename: 'A.txt', disposition: 'attachment' }] },
+  },
+  {
+    name: 'reads a text of an unknown disposition without a file name',
+    mail: withPart('Content-Disposition: x-form\n\nx'),
+    expect: { text: 'x\n', attachments: [] },
+  },
+  {
+    name: 'reads a disposition without its semicolon',
+    mail: withPart('Content-Disposition: attachment filename="A b.txt"\n\nx'),
+    expect: { text: null, attachments: [{ filename: 'A b.txt', disposition: 'attachment' }] },
+  },
+  {
+    name: 'reads a disposition that is its file name',
+    mail: withPart('Content-Disposition: filename=A.txt\n\nx'),
+    expect: { text: null, attachments: [{ filename: 'A.txt', disposition: 'attachment' }] },
+  },
+  {
+    name: 'reads an inline disposition without its semicolon',
+    mail: withPart('Content-Type: image/png\nContent-Disposition: inline filename=A.png\n\nx'),
+    expect: { attachments: [{ filename: 'A.png', disposition: 'inline' }] },
   },
   {
     name: 'knows no type of a file that names none',
