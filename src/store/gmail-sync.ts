@@ -161,15 +161,16 @@ export async function restartGap(sql: Sql, gapId: Id<'gap'>): Promise<void> {
   await sql`UPDATE gaps SET page_token = NULL, listed = 0 WHERE id = ${uuidOf(gapId)} AND listed_at IS NULL`;
 }
 
-/** What is to be fetched now: what is new before what fills gaps, oldest first. */
-export async function findDueStubs(sql: Sql, sourceId: Id<'src'>, limit: number): Promise<DueStub[]> {
+/** What is to be fetched now: what is new before what fills gaps, oldest first. Nothing with a stale lease. */
+export async function findDueStubs(sql: Sql, lease: Lease, limit: number): Promise<DueStub[]> {
   const rows = await sql<(Omit<DueStub, 'id'> & { id: string })[]>`
     SELECT stubs.id, provider_id AS "providerId", attempts,
            EXISTS (
              SELECT FROM dedupe_ledger ledger WHERE ledger.mailbox_id = sources.mailbox_id AND ledger.key = stubs.key
            ) AS "isStored"
     FROM stubs JOIN sources ON sources.id = source_id
-    WHERE source_id = ${uuidOf(sourceId)} AND status = 'pending' AND stubs.due_at <= now()
+    WHERE source_id = ${uuidOf(lease.sourceId)} AND ${isHeld(sql, lease)}
+      AND status = 'pending' AND stubs.due_at <= now()
     ORDER BY gap_id IS NOT NULL, stubs.due_at, stubs.id
     LIMIT ${limit}`;
   return rows.map((row) => ({ ...row, id: idOf('stb', row.id) }));

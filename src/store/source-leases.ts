@@ -46,16 +46,21 @@ export const LEASE_MS = 60_000;
 /** States of a source that waits for a person. */
 const WAITING_STATES = ['needs_reauth', 'disabled'];
 
+/** The name of a process as the holder of leases, the first half of a UUID: `0123abcd-0123-4123-`. */
+export function createHolder(): string {
+  return randomUUID().slice(0, 19);
+}
+
 /**
  * Claims sources of a kind that are wanted and due: hinted since their last look, or by their time, and not told to be
  * patient. The longest due first, so that those that are due again and again keep no hint waiting. A claim is a lease: that of a dead holder ends by itself.
  */
 export async function claimSources(
   sql: Sql,
-  claim: { kind: 'gmail'; limit: number },
+  claim: { kind: 'gmail'; holder: string; limit: number },
 ): Promise<ClaimedSource[]> {
   // Another one for each claim: one that a crash took back leaves its fence to the next.
-  const owner = randomUUID();
+  const owner = `${claim.holder}${randomUUID().slice(claim.holder.length)}`;
   const rows = await sql<ClaimRow[]>`
     WITH due AS (
       SELECT id FROM sources

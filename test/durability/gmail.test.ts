@@ -5,6 +5,7 @@ import postgres, { type Sql } from 'postgres';
 import { chooseFreePort } from '../../src/store/embedded/choose-port.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { waitUntil } from '../support/embedded-place.ts';
+import type { Entry } from '../support/gmail/ledger.ts';
 import { createPushDriver } from '../support/gmail/push-driver.ts';
 import { startTokenIssuer } from '../support/gmail/tokens.ts';
 import { startGmailWorld } from '../support/gmail/world.ts';
@@ -190,35 +191,37 @@ async function killAt(
 async function takeOver(run: Run): Promise<boolean> {
   const { sql, world, clock, driver, env } = run;
   const first = run.service;
-  const stopped = Promise.withResolvers<string>();
-  const unhook = world.addHook(({ name, account }, moment) => {
-    if (name !== 'history.list' || moment !== 'asked' || account === undefined) return;
+  const stopped = Promise.withResolvers<Entry>();
+  const unhook = world.addHook((entry, moment) => {
+    if (entry.name !== 'history.list' || moment !== 'asked') return;
     first.process.kill('SIGSTOP');
-    stopped.resolve(account);
+    stopped.resolve(entry);
   });
   await first.start(driver.moveTo);
-  const account = await stopped.promise;
+  const call = await stopped.promise;
   unhook();
-  const fenceOf = async () => {
-    const [row] = await sql`SELECT fence::int, lease_owner FROM sources WHERE account = ${account}`;
+  const find = async () => {
+    const [row] = await sql`
+      SELECT cursor, fence::int, lease_owner AS owner FROM sources WHERE account = ${call.account ?? ''}`;
     return row;
   };
-  const held = await fenceOf();
+  const held = await find();
   const owners = await clock.leaseOwners();
   await clock.endLeases(owners);
   const second = new Service(env, await chooseFreePort());
   run.service = second;
   await second.start(driver.moveTo);
-  await waitUntil('another process has the lease', async () => (await fenceOf())?.fence > held?.fence);
-  const taken = await fenceOf();
+  await waitUntil('another process has read on', async () => {
+    const row = await find();
+    return row?.fence > held?.fence && row?.owner === null && row?.cursor !== held?.cursor;
+  });
   first.process.kill('SIGCONT');
-  // As long as it takes to store, and to be refused.
+  // As long as it takes to keep what was answered, and to be refused.
   await sleep(1000);
   await first.kill();
   await clock.endLeases(owners);
   assert.deepEqual(first.crashes, []);
-  second.crashes.push(...first.crashes);
-  return taken?.fence > held?.fence;
+  return call.status === 200 && call.fault === undefined;
 }
 
 /** Nobody runs; what the dead held is free, and what they had begun is over. */

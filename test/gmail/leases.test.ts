@@ -19,13 +19,13 @@ test('two processes share a mailbox and fetch nothing twice, and its cursor neve
   after(() => second.stop());
   const { id, mailboxId } = await addGmailSource(service, world, ada);
   await untilFree(sql, id);
-  const holders = new Set<string>();
+  // Each process has a token of its own.
+  const processes = () => world.ledger.count({ name: 'token', account: ada });
   const cursors: bigint[] = [];
   let isOver = false;
   const watching = (async () => {
     while (!isOver) {
-      const { leaseHolder, cursor } = await sourceOf(service, id);
-      if (leaseHolder !== null) holders.add(leaseHolder);
+      const { cursor } = await sourceOf(service, id);
       cursors.push(BigInt(cursor));
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -34,7 +34,7 @@ test('two processes share a mailbox and fetch nothing twice, and its cursor neve
   const ids: string[] = [];
   try {
     // Whichever looks first after a hint has the turn: in a while both had some.
-    for (let round = 0; round < 6 || (holders.size < 2 && round < 60); round++) {
+    for (let round = 0; round < 6 || (processes() < 2 && round < 60); round++) {
       const mails = await world.deliverMany(ada, 5);
       ids.push(...mails.map((mail) => mail.id));
       await hint(sql, ada, await world.historyId(ada));
@@ -54,7 +54,7 @@ test('two processes share a mailbox and fetch nothing twice, and its cursor neve
     cursors,
     cursors.toSorted((a, b) => (a < b ? -1 : 1)),
   );
-  assert.equal(holders.size, 2, 'only one process had turns');
+  assert.equal(processes(), 2, 'only one process had turns');
   assert.equal((await eventsOf(service, id, 'message.received')).length, ids.length);
 });
 
@@ -68,7 +68,7 @@ test('what a dead process had claimed is taken over when its lease ends', async 
     WHERE id = ${uuidOf(id)}`;
   const claimedMs = Date.now();
   const mail = await world.deliver(bob);
-  assert.equal((await sourceOf(service, id)).leaseHolder, dead);
+  assert.equal((await sourceOf(service, id)).leaseHolder, dead.slice(0, 18));
   world.ledger.clear();
   await waitUntil('it is stored', async () => (await storedIds(service, mailboxId)).length === 1);
   assert.deepEqual(await storedIds(service, mailboxId), [mail.id]);
@@ -99,7 +99,7 @@ test('who lost its lease in a slow fetch stores the mail once, and moves no curs
   });
   remove();
   const left = await sourceOf(service, id);
-  assert.deepEqual([left.cursor, left.leaseHolder], [cursor, thief]);
+  assert.deepEqual([left.cursor, left.leaseHolder], [cursor, thief.slice(0, 18)]);
 
   // The thief is dead, too, and its lease over.
   await sql`UPDATE sources SET lease_until = now(), due_at = now() WHERE id = ${uuidOf(id)}`;

@@ -16,6 +16,7 @@ import {
 import {
   type ClaimedSource,
   claimSources,
+  createHolder,
   endRun,
   releaseLease,
   renewLease,
@@ -43,7 +44,6 @@ const mailAt = (n: number) => `msg_${n}`;
 const PAGE = 3;
 
 type Holder = {
-  owner: string;
   claimed: ClaimedSource | undefined;
   /** Where this one believes the cursor is: it may be long past. */
   cursor: string | null;
@@ -91,7 +91,6 @@ class Race {
   highest = 0;
   /** Held at once by more than one, as far as the store answered. */
   readonly holders: Holder[] = Array.from({ length: HOLDERS }, () => ({
-    owner: randomUUID(),
     claimed: undefined,
     cursor: null,
   }));
@@ -111,7 +110,7 @@ class Race {
     } else if (claimed === undefined) return;
     else if (kind === 'page') await this.keepPage(holder, claimed);
     else if (kind === 'jump') await this.jump(holder, claimed);
-    else if (kind === 'fetch') await this.fetch(size);
+    else if (kind === 'fetch') await this.fetch(claimed, size);
     else if (kind === 'gap page') await this.listGap(claimed);
     else if (kind === 'renew') await renewLease(sql, claimed.lease);
     else if (kind === 'end') await endRun(sql, claimed, END);
@@ -119,7 +118,7 @@ class Race {
   }
 
   async claim(holder: Holder): Promise<void> {
-    const [claimed] = await claimSources(sql, { kind: 'gmail', owner: holder.owner, limit: 1 });
+    const [claimed] = await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 });
     if (claimed === undefined) return;
     holder.claimed = claimed;
     holder.cursor = claimed.cursor;
@@ -151,9 +150,9 @@ class Race {
     if (await jumpWithGap(sql, lease, jump)) holder.cursor = to;
   }
 
-  /** Whoever does: that a mail is stored is true. */
-  async fetch(size: number): Promise<void> {
-    const stubs = await findDueStubs(sql, this.source, size);
+  /** What is begun under a lease is kept without one: that a mail is stored is true. */
+  async fetch({ lease }: ClaimedSource, size: number): Promise<void> {
+    const stubs = await findDueStubs(sql, lease, size);
     if (stubs.length === 0) return;
     await sql`
       INSERT INTO dedupe_ledger (mailbox_id, key, message_id)
@@ -243,7 +242,7 @@ test('nor do steps that are taken at the same moment', () =>
 test('a stale holder keeps nothing', async () => {
   const race = await begin();
   race.newest = 5;
-  const [old] = await claimSources(sql, { kind: 'gmail', owner: randomUUID(), limit: 1 });
+  const [old] = await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 });
   assert.ok(old !== undefined);
   await race.steal();
   const { lease } = old;

@@ -69,6 +69,7 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
   let newestId: string | undefined;
   let hasMail = false;
   let isDrained = false;
+  let hasRestarted = false;
 
   // All pages of one listing have one start; the cursor goes along for who comes after us.
   let start = cursor;
@@ -165,7 +166,9 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
     } catch (error) {
       const isPlaceForgotten =
         error instanceof GmailError && error.fault === 'refused' && gap.pageToken !== null;
-      if (!isPlaceForgotten) throw error;
+      // Once a look: a place that is never known would have it begin anew without end.
+      if (!isPlaceForgotten || hasRestarted) throw error;
+      hasRestarted = true;
       await store.restartGap(gap.id);
     }
   }
