@@ -31,5 +31,6 @@ ALTER TABLE "sources" ADD COLUMN "fence" bigint DEFAULT 0 NOT NULL;--> statement
 ALTER TABLE "stubs" ADD COLUMN "due_at" timestamp with time zone DEFAULT now() NOT NULL;--> statement-breakpoint
 ALTER TABLE "stubs" ADD COLUMN "key" uuid;--> statement-breakpoint
 ALTER TABLE "stubs" ADD COLUMN "gap_id" uuid;--> statement-breakpoint
+CREATE UNIQUE INDEX "sources_one_gmail" ON "sources" USING btree ("mailbox_id") WHERE "sources"."kind" = 'gmail';--> statement-breakpoint
 CREATE INDEX "sources_account" ON "sources" USING btree ("account") WHERE "sources"."account" IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "stubs_due" ON "stubs" USING btree ("source_id","due_at") WHERE "stubs"."status" = 'pending';

@@ -2,7 +2,7 @@ import type { Address as Entry, Mailbox } from 'postal-mime';
 import { addressTokens, type Piece } from './address-tokens.ts';
 import { decodeEncodedWords, isOfEncodedWords } from './encoded-words.ts';
 
-const ADDRESS = /^[^@\s]+@[^@\s]+$/;
+const ADDRESS = /^[^@\s<>]+@[^@\s<>]+$/;
 const QUOTED_ADDRESS = /^"(?:[^"\\]|\\.)*"@[^@\s]+$/s;
 /** RFC 5322, 3.2.3, and RFC 6532, 3.2. */
 const DOT_ATOM = /^[^\s"(),.:;<>@[\\\]]+(?:\.[^\s"(),.:;<>@[\\\]]+)*$/;
@@ -15,7 +15,7 @@ type Name = { text: string; written: string; isQuoted: boolean };
  * decoded; an entry that has no address has an empty one. Linear in the length of the header, whatever it holds.
  *
  * It reads what mail writes, beyond the RFC: `Ada ada@example.com`; an address in quotes or a comment alone, or with
- * brackets in an encoded word; `;` between entries. Groups inside a group are part of it.
+ * brackets in an encoded word; `;` between entries, or nothing between two addresses in brackets. Groups inside a group are part of it.
  *
  * An address is as it came but for quotes that its local part does without: `"ada"@example.com` is `ada@example.com`,
  * while `"ada king"@example.com` is none without them.
@@ -60,6 +60,8 @@ function parse(value: string, decode: (text: string) => string): Entry[] {
 }
 
 function entriesOf(pieces: readonly Piece[], decode: (text: string) => string): Entry[] {
+  const parts = partsOf(pieces);
+  if (parts.length > 1) return parts.map((part) => mailboxOf(part, decode));
   const mailbox = mailboxOf(pieces, decode);
   if (mailbox.address !== '') return [mailbox];
   const [only] = pieces;
@@ -70,6 +72,19 @@ function entriesOf(pieces: readonly Piece[], decode: (text: string) => string): 
   // Some programs encode the address with the name. An encoded address alone is none: nobody has written it as one.
   const isEncoded = pieces.every(({ text, kind }) => kind === 'text' && isOfEncodedWords(text));
   return isEncoded && hasBracketedAddress(mailbox.name) ? parse(mailbox.name, (text) => text) : [mailbox];
+}
+
+/** What belongs to each address in brackets, unless it is the one before it again: up to it, and all behind the last. */
+function partsOf(pieces: readonly Piece[]): (readonly Piece[])[] {
+  let last = '';
+  const ends: number[] = [];
+  for (const [index, { kind, text }] of pieces.entries()) {
+    if (kind !== 'bracketed' || text === last || !ADDRESS.test(text)) continue;
+    last = text;
+    ends.push(index + 1);
+  }
+  if (ends.length < 2) return [pieces];
+  return ends.map((end, at) => pieces.slice(ends[at - 1] ?? 0, at === ends.length - 1 ? undefined : end));
 }
 
 /** As `/<[^<>]+@[^<>]+>/` would tell, in linear time. */
@@ -83,7 +98,13 @@ function hasBracketedAddress(text: string): boolean {
 function mailboxOf(pieces: readonly Piece[], decode: (text: string) => string): Mailbox {
   const { names, bracketed, comments } = byKind(pieces);
   if (names.length === 0 && comments.length > 0) names.push(unquoted(comments.splice(0).join(' ')));
-  const address = withoutIdleQuotes(bracketed.shift() ?? takeAddress(names));
+  // A name may have brackets of its own: `Ada <Sales> <ada@example.com>`.
+  const place = Math.max(
+    0,
+    bracketed.findIndex((text) => text.includes('@')),
+  );
+  const [inBrackets] = bracketed.splice(place, 1);
+  const address = withoutIdleQuotes(inBrackets ?? takeAddress(names));
   if (names.length === 0 && comments.length > 0) names.push(unquoted(comments.join(' ')));
   const name = decode([...names.map(({ text }) => text), ...bracketed].join(' '));
   return { name: name === address ? '' : name, address };
@@ -122,7 +143,7 @@ function takeAddress(names: Name[]): string {
     const found = isQuoted ? undefined : findAddress(text);
     if (found === undefined) continue;
     const rest = `${text.slice(0, found.start).trimEnd()} ${text.slice(found.end).trimStart()}`.trim();
-    names.splice(index, 1, ...(rest === '' ? [] : [unquoted(rest)]));
+    names.splice(index, 1, ...(rest === '' || rest === '>' ? [] : [unquoted(rest)]));
     return text.slice(found.start, found.end);
   }
   return '';

@@ -1,4 +1,5 @@
 import type { Email, Header } from 'postal-mime';
+import type { OpenMultipart } from './boundaries.ts';
 import type { ContentDecoder } from './content-decoders.ts';
 import type { StructuredHeader } from './content-type.ts';
 
@@ -11,7 +12,7 @@ export type Inside = {
   readPos: number;
   /** Bytes of headers read, of all parts. */
   headerSize: number;
-  boundaries: { value: Uint8Array }[];
+  boundaries: OpenMultipart[];
   /** Of each part or multipart/alternative: its texts by kind. */
   textMap: Map<object, { [kind in TextKind]?: { value: string }[] }>;
   textTypes: Set<TextKind>;

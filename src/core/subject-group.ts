@@ -51,14 +51,16 @@ export function subjectGroupOf(subject: string | null): string {
   return cutToLength(collapseBlanks(root).trim().toLowerCase(), LONGEST_GROUP).trimEnd();
 }
 
-/** What programs of old set around a subject that they forward: `[Fwd: x]`, `x (fwd)` (RFC 5256, 2.1). */
+/** What programs of old set around a subject that they forward: `[Fwd: x]`, `Re: [Fwd: x]`, `x (fwd)` (RFC 5256, 2.1). */
 function withoutForwardFrame(text: string): string {
   let inner = text;
   for (;;) {
     if (inner.slice(-5).toLowerCase() === '(fwd)') inner = inner.slice(0, -5).trimEnd();
-    else if (inner.endsWith(']') && inner.slice(0, 5).toLowerCase() === '[fwd:')
-      inner = inner.slice(5, -1).trim();
-    else return inner;
+    else if (inner.endsWith(']')) {
+      const start = endOfMarks(inner, 0);
+      if (inner.slice(start, start + 5).toLowerCase() !== '[fwd:') return inner;
+      inner = inner.slice(start + 5, -1).trim();
+    } else return inner;
   }
 }
 

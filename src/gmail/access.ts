@@ -27,8 +27,9 @@ export type GmailAccess = {
 };
 
 const READ_SCOPE = 'https://www.googleapis.com/auth/gmail.readonly';
-/** What flows in and what may be taken at once make up a minute's limit together. */
+/** What may be taken at once and what flows in: less than a minute's limit together, since timers fire late. */
 const BURST_SHARE = 0.2;
+const FLOW_SHARE = 0.75;
 const MAX_REMEMBERED = 10_000;
 
 export function createGmailAccess(google: GoogleConfig, quota: GmailQuota = GMAIL_QUOTA): GmailAccess {
@@ -51,7 +52,7 @@ export function createGmailAccess(google: GoogleConfig, quota: GmailQuota = GMAI
 }
 
 function bucketOf(limit: number): Bucket {
-  return createBucket({ unitsPerMinute: limit * (1 - BURST_SHARE), burst: limit * BURST_SHARE });
+  return createBucket({ unitsPerMinute: limit * FLOW_SHARE, burst: limit * BURST_SHARE });
 }
 
 /** The last so many; the oldest make room. */

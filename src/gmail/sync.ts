@@ -16,6 +16,7 @@ import type { ActivityRecorder } from '../store/source-activity.ts';
 import {
   type ClaimedSource,
   claimSources,
+  createHolder,
   endRun,
   releaseLease,
   renewLease,
@@ -47,6 +48,7 @@ export function startGmailSync(options: {
 }): Syncer {
   const { database, keyring, access, ingest, activity, topic, onEvent, log, random = Math.random } = options;
   const { inTime, hot } = database;
+  const holder = createHolder();
   const limit = createLimit(MAX_FETCHES);
   const settling = createGroupCommit<sync.StubResult, true>({
     flush: async (results) => {
@@ -74,11 +76,11 @@ export function startGmailSync(options: {
       findOpenGaps: () => inTime(sync.findOpenGaps(hot, sourceId)),
       keepGapPage: (gap, page) => inTime(sync.keepGapPage(hot, lease, gap, page)),
       restartGap: (gapId) => inTime(sync.restartGap(hot, gapId)),
-      requestAudit: (stretch) => inTime(sync.requestBackfill(hot, sourceId, { reason: 'audit', ...stretch })),
+      requestAudit: (stretch) => inTime(sync.requestAudit(hot, sourceId, stretch)),
       closeGaps: async () => {
         if (await inTime(sync.closeGaps(hot, sourceId))) onEvent();
       },
-      findDueStubs: (limit) => inTime(sync.findDueStubs(hot, sourceId, limit)),
+      findDueStubs: (limit) => inTime(sync.findDueStubs(hot, lease, limit)),
       settleStub: async (result) => void (await settling.submit(result)),
       claimWatch: (account) => inTime(claimWatch(hot, account)),
       recordWatch: (account, result) => inTime(recordWatch(hot, account, result)),
@@ -124,7 +126,7 @@ export function startGmailSync(options: {
 
   return startSyncer<ClaimedSource>({
     store: {
-      claim: (limit) => inTime(claimSources(hot, { kind: 'gmail', limit })),
+      claim: (limit) => inTime(claimSources(hot, { kind: 'gmail', holder, limit })),
       renew: ({ lease }) => inTime(renewLease(hot, lease)),
       end: async (source, result) => {
         if (await inTime(endRun(hot, source, result))) onEvent();

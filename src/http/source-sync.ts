@@ -48,7 +48,7 @@ export function sourceSyncRoutes({ database: { sql }, wakeSync }: Services): Ope
       if (!source.wanted)
         throw new MailgressError('source_stopped', `Source ${id} is stopped; start it first`);
       if (since === undefined) await makeSourceDue(sql, sourceId);
-      else await requestBackfill(sql, sourceId, { reason: 'requested', since: new Date(since), until: null });
+      else await requestBackfill(sql, sourceId, new Date(since));
       wakeSync();
       return c.json(source, 202);
     },

@@ -1,11 +1,12 @@
 import type { Sql } from 'postgres';
 import { type Credentials, credentialsSchema } from '../core/credentials.ts';
+import { MailgressError } from '../core/errors.ts';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { credentialsContext } from './secrets.ts';
 import { findSource } from './sources.ts';
-import { isForeignKeyViolation } from './unavailable.ts';
+import { isForeignKeyViolation, isUniqueViolation } from './unavailable.ts';
 
 /** What a source of kind gmail is made of, beside the mailbox it is for. */
 export type GmailSourceInput = {
@@ -19,7 +20,10 @@ export type GmailSourceInput = {
   since: Date | undefined;
 };
 
-/** @returns undefined if there is no such mailbox. */
+/**
+ * @returns undefined if there is no such mailbox.
+ * @throws MailgressError `conflict` if the mailbox has one.
+ */
 export async function createGmailSource(
   sql: Sql,
   keyring: Keyring,
@@ -30,9 +34,10 @@ export async function createGmailSource(
   try {
     await sql`
       WITH made AS (
-        INSERT INTO sources (id, mailbox_id, kind, state, account, credentials, settings, cursor, last_proven_alive_at)
+        INSERT INTO sources (id, mailbox_id, kind, state, account, credentials, settings, cursor,
+                             last_proven_alive_at, audited_at)
         VALUES (${uuidOf(id)}, ${uuidOf(mailboxId)}, 'gmail', 'idle', ${account.toLowerCase()},
-                ${sealCredentials(keyring, id, credentials)}, ${JSON.stringify(settings)}::text::jsonb, ${cursor}, now())
+                ${sealCredentials(keyring, id, credentials)}, ${JSON.stringify(settings)}::text::jsonb, ${cursor}, now(), now())
         RETURNING id
       )
       INSERT INTO gaps (id, source_id, reason, recovered_by, since)
@@ -40,24 +45,32 @@ export async function createGmailSource(
       WHERE ${since !== undefined}::boolean`;
   } catch (error) {
     if (isForeignKeyViolation(error)) return undefined;
+    if (isUniqueViolation(error)) {
+      throw new MailgressError('conflict', 'The mailbox has a source that reads Gmail; PATCH that one');
+    }
     throw error;
   }
   return findSource(sql, id);
 }
 
-/** The gmail source of a mailbox, the oldest if it has several. */
+/** The gmail source of a mailbox. */
 export async function findGmailSourceOf(sql: Sql, mailboxId: Id<'mbx'>): Promise<Id<'src'> | undefined> {
   const [row] = await sql<{ id: string }[]>`
-    SELECT id FROM sources WHERE mailbox_id = ${uuidOf(mailboxId)} AND kind = 'gmail' ORDER BY id LIMIT 1`;
+    SELECT id FROM sources WHERE mailbox_id = ${uuidOf(mailboxId)} AND kind = 'gmail'`;
   return row && idOf('src', row.id);
 }
 
+/** They hold from now on: whoever reads with the old ones has lost its lease. */
 export async function replaceSettings(
   sql: Sql,
   id: Id<'src'>,
   settings: Record<string, unknown>,
 ): Promise<void> {
-  await sql`UPDATE sources SET settings = ${JSON.stringify(settings)}::text::jsonb WHERE id = ${uuidOf(id)}`;
+  await sql`
+    UPDATE sources SET
+      settings = ${JSON.stringify(settings)}::text::jsonb, due_at = now(),
+      fence = fence + 1, lease_owner = NULL, lease_until = NULL
+    WHERE id = ${uuidOf(id)}`;
 }
 
 /** Gives a source new credentials and starts it. Its cursor stays: what it missed meanwhile is read, or is a gap. */

@@ -44,7 +44,8 @@ export async function keepHistoryPage(
 ): Promise<boolean> {
   const [kept] = await sql<[{ held: number }]>`
     WITH held AS (
-      UPDATE sources SET cursor = ${page.to}, ${renewed(sql)}
+      -- What was to be adopted unless something turns up is not: it has.
+      UPDATE sources SET cursor = ${page.to}, settling_cursor = NULL, settling_at = NULL, ${renewed(sql)}
       WHERE ${isHeld(sql, lease)} AND cursor = ${page.from}
       RETURNING id, mailbox_id
     ), stubbed AS (${insertStubs(sql, page.messageIds, undefined)})
@@ -74,25 +75,38 @@ export async function jumpWithGap(
       FROM held
       ON CONFLICT (source_id, reason, from_cursor, to_cursor) DO UPDATE SET
         recovered_at = NULL, listed_at = NULL, page_token = NULL, opened_at = now(),
-        since = least(gaps.since, excluded.since)
+        since = least(gaps.since, excluded.since), listed = 0,
+        recovered = CASE WHEN gaps.recovered_at IS NULL THEN gaps.recovered ELSE 0 END
       RETURNING *
     ), logged AS (${logGaps(sql, 'gap.opened')}), told AS (${tellEndpoints(sql)})
     SELECT (SELECT count(*)::int FROM held) AS held`;
   return jumped.held > 0;
 }
 
-/**
- * Wants old mail read, as if there were a gap from then on. Said twice, the earlier time counts.
- *
- * @param until null: up to now.
- */
-export async function requestBackfill(
+/** Wants old mail read up to now, as if there were a gap from then on. Said twice, the earlier time counts. */
+export async function requestBackfill(sql: Sql, sourceId: Id<'src'>, since: Date): Promise<void> {
+  await sql`
+    WITH wanted AS (${wantGap(sql, sourceId, { reason: 'requested', since, until: null })})
+    UPDATE sources SET due_at = now() WHERE id = ${uuidOf(sourceId)}`;
+}
+
+/** Wants what came in that stretch held against what is stored, and notes when that was. */
+export async function requestAudit(
+  sql: Sql,
+  sourceId: Id<'src'>,
+  stretch: { since: Date; until: Date },
+): Promise<void> {
+  await sql`
+    WITH wanted AS (${wantGap(sql, sourceId, { reason: 'audit', ...stretch })})
+    UPDATE sources SET audited_at = now() WHERE id = ${uuidOf(sourceId)}`;
+}
+
+function wantGap(
   sql: Sql,
   sourceId: Id<'src'>,
   wish: { reason: 'requested' | 'audit'; since: Date; until: Date | null },
-): Promise<void> {
-  await sql`
-    WITH wanted AS (
+): Fragment {
+  return sql`
       INSERT INTO gaps (id, source_id, reason, recovered_by, since, until)
       SELECT ${uuidOf(createId('gap'))}, id, ${wish.reason}, 'search', ${wish.since}, ${wish.until}::timestamptz
       FROM sources WHERE id = ${uuidOf(sourceId)}
@@ -101,9 +115,7 @@ export async function requestBackfill(
         until = excluded.until, page_token = NULL, listed_at = NULL,
         opened_at = CASE WHEN gaps.recovered_at IS NULL THEN gaps.opened_at ELSE now() END,
         listed = 0, recovered = CASE WHEN gaps.recovered_at IS NULL THEN gaps.recovered ELSE 0 END,
-        recovered_at = NULL
-    )
-    UPDATE sources SET due_at = now() WHERE id = ${uuidOf(sourceId)}`;
+        recovered_at = NULL`;
 }
 
 /** The gaps whose mails are still to be listed, oldest first. */
@@ -149,15 +161,16 @@ export async function restartGap(sql: Sql, gapId: Id<'gap'>): Promise<void> {
   await sql`UPDATE gaps SET page_token = NULL, listed = 0 WHERE id = ${uuidOf(gapId)} AND listed_at IS NULL`;
 }
 
-/** What is to be fetched now: what is new before what fills gaps, oldest first. */
-export async function findDueStubs(sql: Sql, sourceId: Id<'src'>, limit: number): Promise<DueStub[]> {
+/** What is to be fetched now: what is new before what fills gaps, oldest first. Nothing with a stale lease. */
+export async function findDueStubs(sql: Sql, lease: Lease, limit: number): Promise<DueStub[]> {
   const rows = await sql<(Omit<DueStub, 'id'> & { id: string })[]>`
     SELECT stubs.id, provider_id AS "providerId", attempts,
            EXISTS (
              SELECT FROM dedupe_ledger ledger WHERE ledger.mailbox_id = sources.mailbox_id AND ledger.key = stubs.key
            ) AS "isStored"
     FROM stubs JOIN sources ON sources.id = source_id
-    WHERE source_id = ${uuidOf(sourceId)} AND status = 'pending' AND stubs.due_at <= now()
+    WHERE source_id = ${uuidOf(lease.sourceId)} AND ${isHeld(sql, lease)}
+      AND status = 'pending' AND stubs.due_at <= now()
     ORDER BY gap_id IS NOT NULL, stubs.due_at, stubs.id
     LIMIT ${limit}`;
   return rows.map((row) => ({ ...row, id: idOf('stb', row.id) }));
@@ -205,7 +218,11 @@ export async function settleStubs(sql: Sql, results: readonly StubResult[]): Pro
 export async function closeGaps(sql: Sql, sourceId: Id<'src'>): Promise<boolean> {
   const isFilled = sql`
     gaps.source_id = ${uuidOf(sourceId)} AND gaps.recovered_at IS NULL AND gaps.listed_at IS NOT NULL
-    AND NOT EXISTS (SELECT FROM stubs WHERE stubs.gap_id = gaps.id AND stubs.status = 'pending')`;
+    AND NOT EXISTS (
+      SELECT FROM stubs
+      -- The source's alone: there is no index by gap.
+      WHERE stubs.source_id = gaps.source_id AND stubs.gap_id = gaps.id AND stubs.status = 'pending'
+    )`;
   const isNothing = sql`gaps.reason = 'audit' AND gaps.recovered = 0`;
   const [closed] = await sql<[{ logged: number }]>`
     WITH dropped AS (

@@ -111,6 +111,8 @@ export const sources = pgTable(
   },
   (table) => [
     index('sources_mailbox').on(table.mailboxId),
+    // A mailbox has one Gmail: two readers of it would be one too many.
+    uniqueIndex('sources_one_gmail').on(table.mailboxId).where(sql`${table.kind} = 'gmail'`),
     index('sources_account').on(table.account).where(sql`${table.account} IS NOT NULL`),
   ],
 );

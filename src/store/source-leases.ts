@@ -46,16 +46,21 @@ export const LEASE_MS = 60_000;
 /** States of a source that waits for a person. */
 const WAITING_STATES = ['needs_reauth', 'disabled'];
 
+/** The name of a process as the holder of leases, the first half of a UUID: `0123abcd-0123-4123-`. */
+export function createHolder(): string {
+  return randomUUID().slice(0, 19);
+}
+
 /**
  * Claims sources of a kind that are wanted and due: hinted since their last look, or by their time, and not told to be
  * patient. The longest due first. A claim is a lease: that of a dead holder ends by itself.
  */
 export async function claimSources(
   sql: Sql,
-  claim: { kind: 'gmail'; limit: number },
+  claim: { kind: 'gmail'; holder: string; limit: number },
 ): Promise<ClaimedSource[]> {
   // Another one for each claim: one that a crash took back leaves its fence to the next.
-  const owner = randomUUID();
+  const owner = `${claim.holder}${randomUUID().slice(claim.holder.length)}`;
   const rows = await sql<ClaimRow[]>`
     WITH due AS (
       SELECT id FROM sources
@@ -128,8 +133,8 @@ export type RunEnd = {
   dueInMs: number;
   /** So long nothing is to be asked, whatever is hinted; null: no such wish. */
   slowForMs: number | null;
-  settling: { cursor: string; at: Date } | null;
-  auditedAt: Date | null;
+  /** Undefined: as it was. */
+  settling: { cursor: string; at: Date } | null | undefined;
 };
 
 /**
@@ -165,9 +170,10 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
           )
         END,
         slow_until = greatest(slow_until, now() + ${end.slowForMs}::bigint * interval '1 millisecond'),
-        settling_cursor = ${end.settling?.cursor ?? null}::text,
-        settling_at = ${end.settling?.at ?? null}::timestamptz,
-        audited_at = ${end.auditedAt}::timestamptz,
+        settling_cursor = CASE WHEN ${end.settling === undefined}::boolean THEN settling_cursor
+                               ELSE ${end.settling?.cursor ?? null}::text END,
+        settling_at = CASE WHEN ${end.settling === undefined}::boolean THEN settling_at
+                           ELSE ${end.settling?.at ?? null}::timestamptz END,
         lease_owner = NULL, lease_until = NULL
       WHERE ${isHeld(sql, lease)}
       RETURNING mailbox_id, is_wanted

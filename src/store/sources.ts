@@ -165,7 +165,7 @@ type SourceRow = Omit<
 function selectSources(sql: Sql) {
   return sql`
     SELECT sources.id, tenant, mailbox_id AS "mailboxId", address, kind, is_wanted AS wanted, state, reason, cursor,
-           heartbeat AS script, lease_owner AS "leaseHolder", greatest(due_at, slow_until) AS "nextAttemptAt",
+           heartbeat AS script, left(lease_owner::text, 18) AS "leaseHolder", greatest(due_at, slow_until) AS "nextAttemptAt",
            EXISTS (
              SELECT FROM gmail_watches WHERE gmail_watches.account = sources.account AND expires_at > now()
            ) AS "isWatched",

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { uuidOf } from '../../src/core/ids.ts';
+import { type Id, uuidOf } from '../../src/core/ids.ts';
 import { addConsumer } from '../support/deliveries.ts';
 import { waitUntil } from '../support/embedded-place.ts';
-import { expired, serverError, slow } from '../support/gmail/faults.ts';
+import { expired, pageTokenExpired, serverError, slow } from '../support/gmail/faults.ts';
 import { addGmailSource, all, storedIds } from './gmail-service.ts';
 import { eventsOf, lookAt, openService, openWorld, sourceOf, untilFree } from './stage.ts';
 
 const PAGE = 5;
 const HOUR_MS = 3_600_000;
-const names = ['ada', 'bob', 'cy', 'dan', 'eve', 'fay', 'gil'] as const;
-const [ada, bob, cy, dan, eve, fay, gil] = names.map((name) => `${name}@example.com`) as [
+const names = ['ada', 'bob', 'cy', 'dan', 'eve', 'fay', 'gil', 'hal'] as const;
+const [ada, bob, cy, dan, eve, fay, gil, hal] = names.map((name) => `${name}@example.com`) as [
+  string,
   string,
   string,
   string,
@@ -19,7 +20,7 @@ const [ada, bob, cy, dan, eve, fay, gil] = names.map((name) => `${name}@example.
   string,
   string,
 ];
-const world = await openWorld({ accounts: [ada, bob, cy, dan, eve, fay, gil], largestPage: PAGE });
+const world = await openWorld({ accounts: [ada, bob, cy, dan, eve, fay, gil, hal], largestPage: PAGE });
 const { service, sql, restart } = await openService(world, { stubWaitsMs: [20, 20] });
 
 /** A source that was stopped while mail came, a day old, and whose history no longer reaches back to it. */
@@ -42,6 +43,15 @@ const untilFilled = (id: string) =>
   waitUntil('its gaps are filled', async () => {
     const gaps = await gapsOf(id);
     return gaps.length > 0 && gaps.every(({ recoveredAt }) => recoveredAt !== null);
+  });
+
+/** After a look that failed. */
+const untilWaiting = (id: Id<'src'>) =>
+  waitUntil('it waits', async () => {
+    const [row] = await sql`
+      SELECT failures > 0 AND due_at > now() AND lease_until IS NULL AS waits FROM sources
+      WHERE id = ${uuidOf(id)}`;
+    return row?.waits;
   });
 
 test('expired history is a gap: told of, filled through the list, told of again', async () => {
@@ -136,6 +146,22 @@ test('a listing whose page token is forgotten begins anew', async () => {
   assert.equal(world.ledger.count({ name: 'messages.list' }), 1 + 1 + 3);
 });
 
+test('a listing whose page tokens are never known is asked for with patience', async () => {
+  const source = await addExpired(hal, 2 * PAGE);
+  const remove = world.addRule(({ name, account, params }) => {
+    return account === hal && name === 'messages.list' && params.has('pageToken')
+      ? pageTokenExpired()
+      : undefined;
+  });
+  await start(source.id);
+  await untilWaiting(source.id);
+  assert.equal(world.ledger.count({ name: 'messages.list', account: hal }), 4);
+  remove();
+  await lookAt(sql, source.id);
+  await untilFilled(source.id);
+  assert.deepEqual(await storedIds(service, source.mailboxId), source.ids);
+});
+
 test('a mail that cannot be had does not keep a gap open for ever', async () => {
   const source = await addExpired(eve, 3);
   const [poison = ''] = source.ids;
@@ -176,12 +202,7 @@ test('history that has always expired is asked for with patience', async () => {
   const source = await addExpired(gil, 2);
   const remove = world.fail({ name: 'history.list', account: gil }, expired(), Number.POSITIVE_INFINITY);
   await start(source.id);
-  await waitUntil('it waits', async () => {
-    const [row] = await sql`
-      SELECT failures > 0 AND due_at > now() AND lease_until IS NULL AS "waits" FROM sources
-      WHERE id = ${uuidOf(source.id)}`;
-    return row?.waits;
-  });
+  await untilWaiting(source.id);
   assert.ok(world.ledger.count({ name: 'history.list' }) <= 4);
   assert.equal((await eventsOf(service, source.id, 'gap.opened')).length, 1);
   remove();

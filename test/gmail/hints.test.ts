@@ -9,8 +9,9 @@ import { addSource, batch, gmailItem, mailOf } from '../support/service.ts';
 import { addGmailSource, all, storedIds } from './gmail-service.ts';
 import { historyCalls, lookAt, openService, openWorld, sourceOf, untilFree } from './stage.ts';
 
-const names = ['ada', 'bob', 'cy', 'dan', 'eve', 'fay', 'gil', 'hal'] as const;
-const [ada, bob, cy, dan, eve, fay, gil, hal] = names.map((name) => `${name}@example.com`) as [
+const names = ['ada', 'bob', 'cy', 'dan', 'eve', 'fay', 'gil', 'hal', 'ian'] as const;
+const [ada, bob, cy, dan, eve, fay, gil, hal, ian] = names.map((name) => `${name}@example.com`) as [
+  string,
   string,
   string,
   string,
@@ -20,7 +21,7 @@ const [ada, bob, cy, dan, eve, fay, gil, hal] = names.map((name) => `${name}@exa
   string,
   string,
 ];
-const world = await openWorld({ accounts: [ada, bob, cy, dan, eve, fay, gil, hal] });
+const world = await openWorld({ accounts: [ada, bob, cy, dan, eve, fay, gil, hal, ian] });
 const tokens = await startTokenIssuer();
 after(() => tokens.close());
 const { service, sql } = await openService(world, {
@@ -181,4 +182,18 @@ test('a mail that the script brought already is not fetched', async () => {
   });
   assert.deepEqual(await storedIds(service, script.mailboxId), [pushed.id, other.id].sort());
   assert.equal(world.ledger.count({ name: 'messages.get', messageId: pushed.id }), 0);
+});
+
+test('a push that is ahead of history is looked at again a moment later', async () => {
+  const source = await addWatched(ian);
+  world.lagHistory(ian, 1500);
+  world.ledger.clear();
+  const mail = await world.deliver(ian);
+  await waitUntil('it is stored', async () => (await storedIds(service, source.mailboxId)).length === 1);
+  world.lagHistory(ian, 0);
+  assert.deepEqual(await storedIds(service, source.mailboxId), [mail.id]);
+  const looks = world.ledger.entries.filter(({ name }) => name === 'history.list');
+  assert.equal(looks.length, 2);
+  const waitedMs = (looks[1]?.atMs ?? 0) - (looks[0]?.atMs ?? 0);
+  assert.ok(waitedMs >= 3000, `looked again after ${waitedMs} ms`);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitUntil } from '../support/embedded-place.ts';
-import { expired, invalidGrant, serverError } from '../support/gmail/faults.ts';
+import { invalidGrant, serverError } from '../support/gmail/faults.ts';
 import { addGmailSource, all, storedIds } from './gmail-service.ts';
 import { eventsOf, openService, openWorld, sourceOf, untilSource } from './stage.ts';
 
@@ -17,7 +17,7 @@ const [ada, bob, cy, dan, eve, fay, gil, hal] = ACCOUNTS as [
   string,
 ];
 const world = await openWorld({ accounts: ACCOUNTS });
-const { service, sql } = await openService(world);
+const { service } = await openService(world);
 
 async function addMailbox(address: string, tenant = 'default'): Promise<string> {
   return (await service.api('POST', '/v1/mailboxes', { address, tenant })).body.id;
@@ -170,16 +170,4 @@ test('the settings may be changed alone, and unknown ones are refused', async ()
   await waitUntil('sent mail comes', async () => (await storedIds(service, source.mailboxId)).length === 1);
   assert.deepEqual(await storedIds(service, source.mailboxId), [sent.id]);
   assert.ok(BigInt((await sourceOf(service, source.id)).cursor) > BigInt(cursor));
-});
-
-test('a baseline that is too old at its first look is a gap like another', async () => {
-  const account = ada;
-  const source = await addGmailSource(service, world, account, { tenant: 'second' });
-  world.fail({ name: 'history.list', account }, expired());
-  await service.api('POST', `/v1/sources/${source.id}/sync`, {});
-  await waitUntil('the gap is filled', async () => {
-    const [gap] = await all(service, `/v1/gaps?source=${source.id}`);
-    return gap !== undefined && gap.recoveredAt !== null;
-  });
-  assert.equal((await sql`SELECT FROM gaps WHERE recovered_at IS NULL`).length, 0);
 });

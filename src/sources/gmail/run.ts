@@ -28,8 +28,8 @@ export type RunResult = {
   isAlive: boolean;
   dueInMs: number;
   slowForMs: number | null;
-  settling: { cursor: string; at: Date } | null;
-  auditedAt: Date | null;
+  /** Undefined: as the store has it, which forgets it as soon as the cursor moves. */
+  settling: { cursor: string; at: Date } | null | undefined;
   hasMail: boolean;
 };
 
@@ -142,14 +142,12 @@ function afterLook(
       : 0,
     slowForMs: null,
     settling,
-    auditedAt: look.auditedAt,
     hasMail: look.hasMail,
   };
 }
 
 function afterFault(source: RunSource, error: GmailError, { random, reconnectUrl }: RunTools): RunResult {
   const failures = source.failures + 1;
-  const { settlingCursor: cursor, settlingAt: at } = source;
   const result: RunResult = {
     state: failures < FAILURES_UNTIL_ERROR && source.state !== 'error' ? 'backoff' : 'error',
     reason: error.message,
@@ -159,8 +157,7 @@ function afterFault(source: RunSource, error: GmailError, { random, reconnectUrl
     isAlive: false,
     dueInMs: waitFor(failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS, random),
     slowForMs: null,
-    settling: cursor === null || at === null ? null : { cursor, at },
-    auditedAt: source.auditedAt,
+    settling: undefined,
     hasMail: false,
   };
   if (error.fault === 'slow_down') {

@@ -13,6 +13,7 @@ export type SyncStore = {
   findOpenGaps(): Promise<OpenGap[]>;
   keepGapPage(gap: OpenGap, page: { messageIds: readonly string[]; next: string | null }): Promise<boolean>;
   restartGap(gapId: Id<'gap'>): Promise<void>;
+  /** Notes that it was wanted, too: a look that fails after it does not want it again. */
   requestAudit(stretch: { since: Date; until: Date }): Promise<void>;
   closeGaps(): Promise<void>;
   findDueStubs(limit: number): Promise<DueStub[]>;

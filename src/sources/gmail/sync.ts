@@ -38,7 +38,6 @@ export type Look = {
   /** The newest history id by Gmail's last answer. */
   newestId: string | undefined;
   hasMail: boolean;
-  auditedAt: Date | null;
 };
 
 /** The lease is another's: what this run would still write counts no more. */
@@ -70,6 +69,7 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
   let newestId: string | undefined;
   let hasMail = false;
   let isDrained = false;
+  let hasRestarted = false;
 
   // All pages of one listing have one start; the cursor goes along for who comes after us.
   let start = cursor;
@@ -88,9 +88,9 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
     await fetchAll();
   }
 
-  const auditedAt = isDrained ? await auditIfDue() : position.auditedAt;
+  if (isDrained) await auditIfDue();
   const isFilled = isDrained && (await fillGaps());
-  return { cursor, isDrained, isDone: isFilled, newestId, hasMail, auditedAt };
+  return { cursor, isDrained, isDone: isFilled, newestId, hasMail };
 
   /** Without a cursor: the mailbox as it is now, and a gap since the last good look, for it may have been forgotten. */
   async function beginAnew(): Promise<string> {
@@ -135,13 +135,12 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
   }
 
   /** Once a day, the ids of the last two are held against what is stored. The last hour may still be on its way. */
-  async function auditIfDue(): Promise<Date> {
-    const at = now();
-    const before = position.auditedAt ?? position.lastGoodAt;
-    if (at.getTime() - before.getTime() < DAY_MS) return before;
-    const since = sinceCreation(at.getTime() - AUDIT_REACH_MS);
-    await store.requestAudit({ since, until: new Date(at.getTime() - HOUR_MS) });
-    return at;
+  async function auditIfDue(): Promise<void> {
+    const nowMs = now().getTime();
+    const { auditedAt, createdAt } = position;
+    if (nowMs - (auditedAt ?? createdAt).getTime() < DAY_MS) return;
+    const since = sinceCreation(nowMs - AUDIT_REACH_MS);
+    await store.requestAudit({ since, until: new Date(nowMs - HOUR_MS) });
   }
 
   /** @returns whether none is left to list, and no mail to fetch. */
@@ -167,7 +166,9 @@ export async function syncMailbox(position: SyncPosition, tools: SyncTools): Pro
     } catch (error) {
       const isPlaceForgotten =
         error instanceof GmailError && error.fault === 'refused' && gap.pageToken !== null;
-      if (!isPlaceForgotten) throw error;
+      // Once a look: a place that is never known would have it begin anew without end.
+      if (!isPlaceForgotten || hasRestarted) throw error;
+      hasRestarted = true;
       await store.restartGap(gap.id);
     }
   }

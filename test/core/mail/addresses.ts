@@ -124,6 +124,26 @@ const lists: [claim: string, headers: string, expected: object[]][] = [
     'To: Ada ""ada@example.com, Ada (home)ada@example.com',
     [ada, ada],
   ],
+  [
+    'reads two addresses in brackets with nothing between them',
+    'To: Ada <ada@example.com> Bob <bob@example.com>\n <cy@example.com> (Cy)',
+    [ada, { name: 'Bob', address: 'bob@example.com' }, { name: 'Cy', address: 'cy@example.com' }],
+  ],
+  [
+    'reads an address that stands in brackets twice once',
+    'To: Ada <ada@example.com> <ada@example.com>',
+    [{ address: 'ada@example.com' }],
+  ],
+  [
+    'reads the address behind a name in brackets',
+    'To: Ada <Sales> <ada@example.com>, <Ada> <ada@example.com>',
+    [{ ...ada, name: 'Ada Sales' }, ada],
+  ],
+  [
+    'reads an address with a closing bracket alone',
+    'To: ada@example.com>, Ada ada@example.com>',
+    [bare, { address: 'ada@example.com' }],
+  ],
   ['reads an address with a comment inside', 'To: ada(Ada)@example.com', [ada]],
   ['leaves out a comment in a comment', 'To: Ada (at (her) home) <ada@example.com>', [ada]],
   [
