@@ -31,6 +31,7 @@ const TRACE_HEADER = new RegExp(
     'x-gm-[a-z-]+|x-gmail-[a-z-]+|x-google-[a-z-]+|x-proofpoint-[a-z-]+|x-mimecast-[a-z-]+',
     'x-barracuda-[a-z-]+|x-ironport-[a-z-]+|x-ms-exchange-[a-z0-9-]+|x-forefront-[a-z-]+|x-eop[a-z-]+',
     'x-microsoft-antispam[a-z-]*|x-ms-office365-[a-z-]+|x-ms-traffictypediagnostic|x-ms-publictraffictype',
+    'x-apparently-to|x-ymail[a-z-]*|x-yahoo-[a-z-]+|x-zoho[a-z-]*|x-me-[a-z-]+|x-apple-[a-z-]+|x-forwarded-(?:to|for)',
     'status|x-status|x-uid|x-uidl|x-keywords|x-imap[a-z-]*|x-mozilla-[a-z0-9-]+|content-length|lines',
   ].join('|')})[ \\t]*:`,
   'i',

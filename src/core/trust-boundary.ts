@@ -34,7 +34,8 @@ const LONGEST_HOP = 1_000;
  * ends. A `by` of somebody else's ends it at once: then not this receiver took the mail in, it was put into the
  * mailbox later. The name behind `from` is what the other side said in its greeting, the address is not: any address
  * of the internet makes it the outside, and so does what stands in an address's place and cannot be read. A Received
- * that is not clear ends the block too. Where no Received is from outside, the block ends with the first header of
+ * that is not clear ends the block too, and so does Exchange's of a mail that a customer's program has put there
+ * (`with mapi`): below it are the headers of the author. Where no Received is from outside, the block ends with the first header of
  * an author, and is the receiver's only if one of its hosts is among them: else it is a copy that a program put there.
  *
  * A receiver writes its results in one place. Those below the next Received are of an earlier hop, and the addresses
@@ -51,7 +52,7 @@ export function findReceiverBlock(headers: readonly Header[], receiver: Receiver
     const hop = readHop(header.value);
     if (hop.by !== null && !isInside(hop.by, receiver)) break;
     if (hop.by !== null && receiver.isOwnHost(hop.by) !== false) hasOwnHop = true;
-    if (!hop.isClear) break;
+    if (!hop.isClear || hop.isSubmission) break;
     if (hop.from !== null && !isFromInside(hop.from, hop.by, receiver)) {
       return { above, below: isComplete ? [] : runOfResults(headers, at + 1, hop.by, receiver) };
     }
@@ -98,7 +99,7 @@ const SEMICOLON = 0x3b;
  * behind `from`, or stands there twice: one of the two may be of what the other side said, in its greeting or, where
  * the host quotes it further back, as the sender's address.
  */
-type Hop = { from: string | null; by: string | null; isClear: boolean };
+type Hop = { from: string | null; by: string | null; isClear: boolean; isSubmission: boolean };
 
 function readHop(value: string): Hop {
   const text = value.slice(0, LONGEST_HOP).toLowerCase();
@@ -110,6 +111,7 @@ function readHop(value: string): Hop {
     from: hasFrom ? text.slice(4, last === -1 ? text.length : last).trim() : null,
     by: by === '' ? null : by,
     isClear: others.length === 0 && (by !== '' || !hasFrom),
+    isSubmission: text.includes(' with mapi '),
   };
 }
 

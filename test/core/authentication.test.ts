@@ -331,6 +331,18 @@ describe('does not trust what a sender can write', () => {
     );
   });
 
+  test('of another customer of Exchange Online, below where a program put the mail in', () => {
+    const forged = 'Authentication-Results: dkim=pass header.d=bank.example; dmarc=pass\n';
+    const host = 'E.eurprd02.prod.outlook.com';
+    const submission = `Received: from ${host} ([fe80::1]) by ${host} ([fe80::1%5]) with mapi id 15.20; Fri\n`;
+    const mail = (results: string) =>
+      `Received: from ${host} (2603:10a6:20b:1::1) by A.eurprd01.prod.outlook.com with HTTPS; Fri\n${results}${submission}${forged}${AUTHOR}`;
+    assert.equal(read(mail(''), by('microsoft')).trusted, false);
+    const own = 'Authentication-Results: dkim=none; dmarc=none\n';
+    const expected = { ...NOTHING, dmarc: 'none', server: 'mx.microsoft.com', trusted: true };
+    assert.deepEqual(read(mail(own), by('microsoft')), expected);
+  });
+
   test('in the name of an own server, right below its own', () => {
     const { dkim, arc, trusted } = read(`${OWN_ENTRY}${OWN_AUTH}${OWN_FORGED}${AUTHOR}`, own);
     assert.deepEqual({ dkim, arc, trusted }, { dkim: PASSED.dkim, arc: null, trusted: true });

@@ -126,6 +126,15 @@ describe('without a Message-ID', () => {
       'what Microsoft 365 adds',
       `X-Microsoft-Antispam: BCL:0;\nX-EOPAttributedMessage: 0\nX-MS-PublicTrafficType: Email\n${mail}`,
     ],
+    ['what Yahoo adds', `X-Apparently-To: a@example.com\nX-YMailISG: aBc\nX-YMail-OSG: d\n${mail}`],
+    [
+      'what Zoho, Fastmail and iCloud add',
+      `X-ZohoMail-DKIM: pass\nX-ME-Sender: <xms:a>\nX-Apple-Movetofolder: x\n${mail}`,
+    ],
+    [
+      'what a forwarder of Gmail adds',
+      `X-Forwarded-To: b@example.com\nX-Forwarded-For: a@example.com\n${mail}`,
+    ],
     ['what Rspamd adds', `X-Rspamd-Queue-Id: 1\nX-Rspamd-Server: a\nX-Spamd-Result: default: False\n${mail}`],
     ['what other filters add', `X-Virus-Scanned: a\nX-IronPort-AV: E=\nX-Barracuda-Spam-Score: 0\n${mail}`],
     ['the line of an mbox before it', `From a@example.com Mon Jan  1 10:00:00 2024\n${mail}`],
