@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import postgres from 'postgres';
 import { uuidOf } from '../../src/core/ids.ts';
-import { claimSources, endRun } from '../../src/store/source-leases.ts';
+import { claimSources, createHolder, endRun } from '../../src/store/source-leases.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addGmailSource } from '../support/gmail-source.ts';
 
@@ -25,7 +25,7 @@ const FAILED = {
 
 test('a change of health that is told is on disk', async () => {
   await addGmailSource(sql, 'ada@example.com');
-  const [claimed] = await claimSources(sql, { kind: 'gmail', limit: 1 });
+  const [claimed] = await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 });
   assert.ok(claimed !== undefined);
   const [{ before }] = await sql<[{ before: string }]>`SELECT pg_current_wal_insert_lsn()::text AS before`;
   assert.equal(await endRun(sql, claimed, FAILED), true);
@@ -42,9 +42,9 @@ test('who was hinted first has its turn before who is due again since then', asy
       hinted_at = now() - interval '10 seconds'
     WHERE id = ${uuidOf(hinted)}`;
   const [first, second, ...others] = [
-    ...(await claimSources(sql, { kind: 'gmail', limit: 1 })),
-    ...(await claimSources(sql, { kind: 'gmail', limit: 1 })),
-    ...(await claimSources(sql, { kind: 'gmail', limit: 1 })),
+    ...(await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 })),
+    ...(await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 })),
+    ...(await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 })),
   ];
   assert.deepEqual([first?.address, second?.address], ['bob@example.com', 'cy@example.com']);
   assert.deepEqual(others, []);
