@@ -9,7 +9,6 @@ import type { Entry } from '../support/gmail/ledger.ts';
 import { createPushDriver } from '../support/gmail/push-driver.ts';
 import { startTokenIssuer } from '../support/gmail/tokens.ts';
 import { startGmailWorld } from '../support/gmail/world.ts';
-import { type MailgressProcess, startMailgress } from '../support/process.ts';
 import { createRandom } from '../support/random.ts';
 import { ADMIN_TOKEN, callApi, SECRET_KEY } from '../support/service.ts';
 import { startFlakyConsumer } from './flaky-consumer.ts';
@@ -17,6 +16,7 @@ import { checkCursors, checkMailboxes, noteStepsBack } from './gmail-check.ts';
 import { type Clock, startClock } from './gmail-clock.ts';
 import { addTriggers, MOMENTS, type Moment, type Scene } from './gmail-moments.ts';
 import { createPost, type Post } from './gmail-post.ts';
+import { KilledService } from './killed-service.ts';
 
 /*
  * Mail arrives in bursts, one answer of Gmail in twenty is a fault, pushes come twice and in any order, and the process
@@ -37,7 +37,7 @@ const TRIES = 4;
 /** Nothing new for so long is the end. */
 const PATIENCE_MS = 60_000;
 
-type Run = Scene & { env: Record<string, string>; clock: Clock; post: Post; service: Service };
+type Run = Scene & { env: Record<string, string>; clock: Clock; post: Post; service: KilledService };
 
 test(`${mails} mails for ${mailboxes} mailboxes, 5 % faults, ${kills} kills: each is stored and told once`, async (t) => {
   const random = createRandom(SEED);
@@ -84,7 +84,7 @@ test(`${mails} mails for ${mailboxes} mailboxes, 5 % faults, ${kills} kills: eac
     env,
     clock: startClock(sql),
     post,
-    service: new Service(env, await chooseFreePort()),
+    service: new KilledService(env, await chooseFreePort()),
   };
   stack.defer(() => run.clock[Symbol.asyncDispose]());
   stack.defer(() => run.service.kill());
@@ -208,7 +208,7 @@ async function takeOver(run: Run): Promise<boolean> {
   const held = await find();
   const owners = await clock.leaseOwners();
   await clock.endLeases(owners);
-  const second = new Service(env, await chooseFreePort());
+  const second = new KilledService(env, await chooseFreePort());
   run.service = second;
   await second.start(driver.moveTo);
   await waitUntil('another process has read on', async () => {
@@ -308,47 +308,5 @@ async function waitForEnd({ sql, post, service, world }: Run): Promise<void> {
       );
     }
     await sleep(100);
-  }
-}
-
-/** `mailgress serve` on one port, started again and again. */
-class Service {
-  readonly env: Record<string, string>;
-  readonly port: number;
-  /** Ends that nobody asked for. */
-  readonly crashes: string[] = [];
-  address = '';
-  #process: MailgressProcess | undefined;
-
-  constructor(env: Record<string, string>, port: number) {
-    this.env = env;
-    this.port = port;
-  }
-
-  get process(): MailgressProcess {
-    if (this.#process === undefined) throw new Error('not started');
-    return this.#process;
-  }
-
-  /** @param pushTo told where pushes go from now on. */
-  async start(pushTo: (url: string) => void): Promise<string> {
-    const started = startMailgress(['serve'], { ...this.env, PORT: String(this.port) });
-    this.#process = started;
-    pushTo(`http://127.0.0.1:${this.port}/v1/ingest/pubsub`);
-    void started.ended.then(({ code, stderr }) => {
-      if (code !== null) this.crashes.push(`exit ${code}: ${stderr.slice(-2000)}`);
-    });
-    this.address = await started.ready();
-    return this.address;
-  }
-
-  /** Kills it now. */
-  strike(): void {
-    this.#process?.kill('SIGKILL');
-  }
-
-  async kill(): Promise<void> {
-    this.strike();
-    await this.#process?.ended;
   }
 }
