@@ -18,8 +18,9 @@ export function startClock(sql: Sql): Clock {
   async function tick(): Promise<void> {
     await sql`UPDATE gmail_watches SET due_at = now() WHERE failures > 0 AND due_at > now()`;
     await sql`UPDATE stubs SET due_at = now() WHERE status = 'pending' AND due_at > now()`;
+    await sql`UPDATE sources SET slow_until = NULL WHERE slow_until > now()`;
     await sql`
-      UPDATE sources SET slow_until = NULL, due_at = now()
+      UPDATE sources SET due_at = now()
       WHERE lease_owner IS NULL AND due_at > now() AND (
         failures > 0 OR EXISTS (SELECT FROM stubs WHERE source_id = sources.id AND status = 'pending')
         OR EXISTS (SELECT FROM gmail_watches watch WHERE watch.account = sources.account AND watch.failures > 0)

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import postgres from 'postgres';
 import { uuidOf } from '../../src/core/ids.ts';
-import { type ClaimedSource, claimSources, endRun } from '../../src/store/source-leases.ts';
+import { claimSources, createHolder, endRun } from '../../src/store/source-leases.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addGmailSource } from '../support/gmail-source.ts';
 
@@ -11,9 +10,6 @@ const database = await createTestDatabase();
 after(() => database.drop());
 const sql = postgres(database.url, { max: 1, onnotice: () => {} });
 after(() => sql.end({ timeout: 5 }));
-
-const holder = randomUUID();
-const claimOne = (): Promise<ClaimedSource[]> => claimSources(sql, { kind: 'gmail', holder, limit: 1 });
 
 const FAILED = {
   state: 'error',
@@ -29,7 +25,7 @@ const FAILED = {
 
 test('a change of health that is told is on disk', async () => {
   await addGmailSource(sql, 'ada@example.com');
-  const [claimed] = await claimOne();
+  const [claimed] = await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 });
   assert.ok(claimed !== undefined);
   const [{ before }] = await sql<[{ before: string }]>`SELECT pg_current_wal_insert_lsn()::text AS before`;
   assert.equal(await endRun(sql, claimed, FAILED), true);
@@ -45,7 +41,11 @@ test('who was hinted first has its turn before who is due again since then', asy
     UPDATE sources SET due_at = now() + interval '5 minutes', synced_at = now() - interval '1 minute',
       hinted_at = now() - interval '10 seconds'
     WHERE id = ${uuidOf(hinted)}`;
-  const [first, second, ...others] = [...(await claimOne()), ...(await claimOne()), ...(await claimOne())];
+  const [first, second, ...others] = [
+    ...(await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 })),
+    ...(await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 })),
+    ...(await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 })),
+  ];
   assert.deepEqual([first?.address, second?.address], ['bob@example.com', 'cy@example.com']);
   assert.deepEqual(others, []);
 });

@@ -78,6 +78,7 @@ export async function runSource(source: RunSource, tools: RunTools): Promise<Run
     createdAt: source.createdAt,
     sent: source.settings.sent ?? false,
   };
+  const progress = watchProgress(tools.store);
   try {
     const gmail = tools.openGmail();
     const { account } = source;
@@ -85,13 +86,35 @@ export async function runSource(source: RunSource, tools: RunTools): Promise<Run
       tools.topic === undefined
         ? undefined
         : await keepWatch(account, source.watch, tools.topic, { ...tools, gmail });
-    const look = await syncMailbox(position, { ...tools, gmail });
+    const look = await syncMailbox(position, { ...tools, gmail, store: progress.store });
     const settled = await settle(source, look, tools);
     return afterLook(source, look, watch, settled, tools);
   } catch (error) {
     if (!(error instanceof GmailError)) throw error;
-    return afterFault(source, error, tools);
+    return afterFault(source, error, progress.made(), tools);
   }
+}
+
+type Progress = { isAny: boolean; hasMail: boolean };
+
+/** What a look has kept by the time it is broken off. */
+function watchProgress(store: RunTools['store']): { store: RunTools['store']; made(): Progress } {
+  let [pages, mails] = [0, 0];
+  return {
+    store: {
+      ...store,
+      async keepHistoryPage(page) {
+        const isHeld = await store.keepHistoryPage(page);
+        if (isHeld && page.to !== page.from) pages++;
+        return isHeld;
+      },
+      async settleStub(result) {
+        await store.settleStub(result);
+        if (result.outcome === 'stored') mails++;
+      },
+    },
+    made: () => ({ isAny: pages + mails > 0, hasMail: mails > 0 }),
+  };
 }
 
 type Settled = { cursor: string; settling: { cursor: string; at: Date } | null };
@@ -146,19 +169,28 @@ function afterLook(
   };
 }
 
-function afterFault(source: RunSource, error: GmailError, { random, reconnectUrl }: RunTools): RunResult {
-  const failures = source.failures + 1;
+/**
+ * With a backlog of hundreds of mails a look is as good as sure to meet a fault: one that got somewhere counts as the
+ * first, or the waits would grow to an hour.
+ */
+function afterFault(
+  source: RunSource,
+  error: GmailError,
+  { isAny, hasMail }: Progress,
+  { random, reconnectUrl }: RunTools,
+): RunResult {
+  const failures = isAny ? 1 : source.failures + 1;
   const result: RunResult = {
     state: failures < FAILURES_UNTIL_ERROR && source.state !== 'error' ? 'backoff' : 'error',
     reason: error.message,
     failures,
     lagLooks: source.lagLooks,
     isComplete: false,
-    isAlive: false,
+    isAlive: isAny,
     dueInMs: waitFor(failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS, random),
     slowForMs: null,
     settling: undefined,
-    hasMail: false,
+    hasMail,
   };
   if (error.fault === 'slow_down') {
     const waitMs = waitFor(failures, FIRST_SLOW_MS, LONGEST_SLOW_MS, random);

@@ -42,16 +42,18 @@ type Kept = { messageIds: readonly string[]; from: string; to: string };
 
 async function run(
   source: Partial<RunSource>,
-  answer: Partial<HistoryPage> | GmailError,
+  answer: Partial<HistoryPage> | GmailError | (Partial<HistoryPage> | GmailError)[],
   tools: Partial<Pick<RunTools, 'random' | 'topic' | 'now'>> = {},
 ): Promise<RunResult & { kept: Kept[] }> {
   const kept: Kept[] = [];
+  const answers = [answer].flat();
   // The casts hold as long as a run asks for nothing else of a mailbox without mail.
   const gmail = {
     async history() {
-      if (answer instanceof GmailError) throw answer;
+      const next = answers.length > 1 ? answers.shift() : answers[0];
+      if (next instanceof GmailError) throw next;
       const page = { messageIds: [], lastRecordId: undefined, nextPageToken: undefined, newestId: CURSOR };
-      return { ...page, ...answer };
+      return { ...page, ...next };
     },
   } as Partial<Gmail> as Gmail;
   const store = {
@@ -166,6 +168,14 @@ test('a source in error stays so until a look succeeds', async () => {
   assert.equal(failed.state, 'error');
   const well = await run({ state: 'error', failures: 12 }, {});
   assert.deepEqual([well.state, well.reason, well.failures], ['idle', null, 0]);
+});
+
+test('a look that got somewhere before it failed waits as after a first failure', async () => {
+  const page = { lastRecordId: NEWER, nextPageToken: '2' };
+  const broken = await run({ failures: 6 }, [page, new GmailError('unavailable', 'Gmail answers 503')]);
+  assert.deepEqual([broken.failures, broken.dueInMs, broken.isAlive], [1, 2 * SECOND_MS, true]);
+  const limited = await run({ failures: 6 }, [page, new GmailError('slow_down', 'Gmail answers 429')]);
+  assert.equal(limited.slowForMs, 30 * SECOND_MS);
 });
 
 test('a limit is waited out as long as Gmail says, and longer each time it says nothing', async () => {
