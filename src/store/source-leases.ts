@@ -53,7 +53,8 @@ export function createHolder(): string {
 
 /**
  * Claims sources of a kind that are wanted and due: hinted since their last look, or by their time, and not told to be
- * patient. The longest due first, so that those that are due again and again keep no hint waiting. A claim is a lease: that of a dead holder ends by itself.
+ * patient. The longest due first, so that those that are due again and again keep no hint waiting. A claim is a lease: that
+ * of a dead holder ends by itself.
  */
 export async function claimSources(
   sql: Sql,

@@ -18,10 +18,13 @@ export type GmailFault =
   | 'refused'
   | 'unavailable';
 
+/** Whatever the answer says, and whoever wrote it: an account is not left for longer without being asked. */
+const MAX_RETRY_AFTER_MS = 24 * 3_600_000;
+
 /** Holds nothing of the request or of mail: its message may be shown and logged. */
 export class GmailError extends Error {
   readonly fault: GmailFault;
-  /** What Google asked for, in ms from now; undefined if it named no time. */
+  /** What Google asked for, in ms from now, a day at most; undefined if it named no time. */
   readonly retryAfterMs: number | undefined;
 
   constructor(fault: GmailFault, message: string, retryAfterMs?: number) {
@@ -29,7 +32,7 @@ export class GmailError extends Error {
     super(message.replaceAll(/\p{Cc}/gu, ' '));
     this.name = 'GmailError';
     this.fault = fault;
-    this.retryAfterMs = retryAfterMs;
+    this.retryAfterMs = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS);
   }
 }
 

@@ -194,7 +194,7 @@ function afterFault(
   };
   if (error.fault === 'slow_down') {
     const waitMs = waitFor(failures, FIRST_SLOW_MS, LONGEST_SLOW_MS, random);
-    const slowForMs = Math.min(Math.max(waitMs, error.retryAfterMs ?? 0), 24 * HOUR_MS);
+    const slowForMs = Math.max(waitMs, error.retryAfterMs ?? 0);
     return { ...result, slowForMs, dueInMs: slowForMs };
   }
   if (error.fault === 'needs_reauth') {

@@ -54,8 +54,9 @@ export async function keepWatch(
   try {
     const expiresAt = await gmail.watch(topic, signal);
     const lifeMs = expiresAt.getTime() - now().getTime();
-    // A shorter life than the documented one is renewed in its first half.
-    const dueInMs = Math.round(Math.min(RENEW_EACH_MS, lifeMs / 2) * (1 - RENEWAL_JITTER * random()));
+    // A shorter life than the documented one is renewed in its first half; one that is over, or is by our clock, each minute.
+    const eachMs = Math.min(RENEW_EACH_MS, Math.max(MINUTE_MS, lifeMs / 2));
+    const dueInMs = Math.round(eachMs * (1 - RENEWAL_JITTER * random()));
     await store.recordWatch(account, { expiresAt, dueInMs });
     return stateOf({ expiresAt, error: null }, dueInMs, now());
   } catch (error) {

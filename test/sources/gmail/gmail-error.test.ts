@@ -84,3 +84,14 @@ test('what it says can be kept', () => {
   });
   assert.equal(message, 'Gmail answers 400: Invalid  id of a message');
 });
+
+test('no wish for patience goes beyond a day', () => {
+  const dayMs = 24 * 3_600_000;
+  for (const status of [429, 503]) {
+    for (const retryAfter of ['99999999999', '9'.repeat(400), 'Fri, 31 Dec 9999 23:59:59 GMT']) {
+      const { retryAfterMs } = errorOf({ status, body: undefined, headers: { 'retry-after': retryAfter } });
+      assert.equal(retryAfterMs, dayMs, `${status} ${retryAfter}`);
+    }
+  }
+  assert.equal(errorOf(answerOf(tooManyUntil(new Date('2036-01-01T00:00:00Z')))).retryAfterMs, dayMs);
+});

@@ -56,6 +56,11 @@ for (const [random, dueInMs] of [
   });
 }
 
+test('a watch that is over by our clock is renewed each minute, and not without a pause', async () => {
+  const { recorded } = await keep(inMs(-HOUR_MS));
+  assert.deepEqual(recorded, [{ expiresAt: inMs(-HOUR_MS), dueInMs: MINUTE_MS }]);
+});
+
 test('a watch that lives shorter than documented is renewed in its first half', async () => {
   const { recorded } = await keep(inMs(10 * HOUR_MS));
   assert.equal(recorded[0]?.dueInMs, 5 * HOUR_MS);
