@@ -1,8 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startTokenIssuer } from '../test/support/gmail/tokens.ts';
+
 import { startGmailWorld } from '../test/support/gmail/world.ts';
+import { startPushTokens } from '../test/support/push-tokens.ts';
 import type { ConsumerOrder, ConsumerReport } from './consumer.ts';
 import { callMailgress, endProcess, startMailgress } from './variants.ts';
 
@@ -29,7 +30,7 @@ export async function measurePushToWebhook(options: {
 }): Promise<PushToWebhookFigures> {
   const { databaseUrl, consumer, consumerUrl, mails } = options;
   await using world = await startGmailWorld({ accounts: ACCOUNTS });
-  await using tokens = await startTokenIssuer();
+  await using tokens = await startPushTokens();
   const variant = await startMailgress('Mailgress, with Gmail', databaseUrl, [], consumerUrl, {
     ...world.env,
     ...tokens.env,

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
-import { OAuth2Server } from 'oauth2-mock-server';
 import postgres from 'postgres';
+import { startPushTokens } from '../test/support/push-tokens.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { PUSH_ACCOUNTS, pushAddress } from './mails.ts';
 import { cpuMs, endProcess, startMailgress } from './variants.ts';
@@ -13,9 +13,6 @@ export type PushFigures = {
   statements: number;
   nodeUs: number;
 };
-
-const AUDIENCE = 'https://bench.example/v1/ingest/pubsub';
-const SERVICE_ACCOUNT = 'pusher@bench.iam.gserviceaccount.com';
 
 /**
  * Pushes of Pub/Sub at a rate, each timed from when it was due until its 204: a token to verify and a hint to keep.
@@ -31,26 +28,13 @@ export async function measurePushes(options: {
   countStatements: () => Promise<number>;
 }): Promise<PushFigures> {
   const { databaseUrl, perSecond, seconds, send, countStatements } = options;
-  const google = new OAuth2Server();
-  await google.issuer.keys.generate('RS256');
-  await google.start(0, '127.0.0.1');
+  const tokens = await startPushTokens();
   let child: ChildProcess | undefined;
   try {
-    const issuer = `http://127.0.0.1:${google.address().port}`;
-    google.issuer.url = issuer;
-    const variant = await startMailgress('Mailgress, with pushes', databaseUrl, [], undefined, {
-      MAILGRESS_PUBSUB_AUDIENCE: AUDIENCE,
-      MAILGRESS_PUBSUB_SERVICE_ACCOUNT: SERVICE_ACCOUNT,
-      GOOGLE_OIDC_ISSUER: issuer,
-      GOOGLE_OIDC_CERTS_URL: `${issuer}/jwks`,
-    });
+    const variant = await startMailgress('Mailgress, with pushes', databaseUrl, [], undefined, tokens.env);
     child = variant.child;
     await addSources(databaseUrl);
-    const secret = await google.issuer.buildToken({
-      scopesOrTransform: (_header, payload) => {
-        Object.assign(payload, { aud: AUDIENCE, email: SERVICE_ACCOUNT, email_verified: true });
-      },
-    });
+    const secret = await tokens.token();
     const { port } = variant.target;
     const order = { port, path: '/v1/ingest/pubsub', secret, mail: 'push', connections: 16 } as const;
 
@@ -63,7 +47,7 @@ export async function measurePushes(options: {
     return { perSecond, pushes, p50Ms, p99Ms, statements, nodeUs };
   } finally {
     if (child !== undefined) await endProcess(child);
-    await google.stop();
+    await tokens.stop();
   }
 }
 

@@ -7,8 +7,8 @@ import { createTestDatabase } from '../support/database.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import type { Entry } from '../support/gmail/ledger.ts';
 import { createPushDriver } from '../support/gmail/push-driver.ts';
-import { startTokenIssuer } from '../support/gmail/tokens.ts';
 import { startGmailWorld } from '../support/gmail/world.ts';
+import { startPushTokens } from '../support/push-tokens.ts';
 import { createRandom } from '../support/random.ts';
 import { ADMIN_TOKEN, callApi, SECRET_KEY } from '../support/service.ts';
 import { startFlakyConsumer } from './flaky-consumer.ts';
@@ -54,7 +54,7 @@ test(`${mails} mails for ${mailboxes} mailboxes, 5 % faults, ${kills} kills: eac
   await addTriggers(sql);
   await noteStepsBack(sql);
   const world = stack.use(await startGmailWorld({ accounts, largestPage: LARGEST_PAGE }));
-  const tokens = stack.use(await startTokenIssuer());
+  const tokens = stack.use(await startPushTokens());
   const consumer = stack.use(await startFlakyConsumer());
   const driver = stack.use(
     createPushDriver({

@@ -4,7 +4,7 @@ import { addConsumer } from '../support/deliveries.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import { expired, slow } from '../support/gmail/faults.ts';
 import { createPushDriver } from '../support/gmail/push-driver.ts';
-import { startTokenIssuer } from '../support/gmail/tokens.ts';
+import { startPushTokens } from '../support/push-tokens.ts';
 import { addSource, batch, gmailItem, mailOf } from '../support/service.ts';
 import { addGmailSource, all, storedIds } from './gmail-service.ts';
 import { historyCalls, lookAt, openService, openWorld, sourceOf, untilFree } from './stage.ts';
@@ -22,14 +22,11 @@ const [ada, bob, cy, dan, eve, fay, gil, hal, ian] = names.map((name) => `${name
   string,
 ];
 const world = await openWorld({ accounts: [ada, bob, cy, dan, eve, fay, gil, hal, ian] });
-const tokens = await startTokenIssuer();
-after(() => tokens.close());
+const tokens = await startPushTokens();
+after(() => tokens[Symbol.asyncDispose]());
 const { service, sql } = await openService(world, {
   pubsub: {
-    audience: tokens.audience,
-    serviceAccount: tokens.serviceAccount,
-    certsUrl: tokens.jwksUrl,
-    issuer: tokens.issuer,
+    ...tokens.options,
   },
   stubWaitsMs: [50, 50],
 });

@@ -8,8 +8,9 @@ export const SERVICE_ACCOUNT = 'pusher@my-project.iam.gserviceaccount.com';
 
 /** Who signs push tokens: a real OIDC server, whose keys can be out of reach. */
 export type PushTokens = AsyncDisposable & {
-  /** What a service is configured with to take them. */
+  /** What a service is configured with to take them, and the variables that say so. */
   options: PushTokenOptions;
+  env: Record<string, string>;
   server: OAuth2Server;
   certs: Certs;
   /** Nobody listens; and again. */
@@ -55,6 +56,12 @@ export async function startPushTokens(): Promise<PushTokens> {
       serviceAccount: SERVICE_ACCOUNT,
       issuer,
       certsUrl: `${issuer}/certs`,
+    },
+    env: {
+      MAILGRESS_PUBSUB_AUDIENCE: AUDIENCE,
+      MAILGRESS_PUBSUB_SERVICE_ACCOUNT: SERVICE_ACCOUNT,
+      GOOGLE_OIDC_ISSUER: issuer,
+      GOOGLE_OIDC_CERTS_URL: `${issuer}/certs`,
     },
     server,
     certs,

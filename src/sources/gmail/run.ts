@@ -193,8 +193,11 @@ function afterFault(
     hasMail,
   };
   if (error.fault === 'slow_down') {
+    const { retryAfterMs: namedMs } = error;
     const waitMs = waitFor(failures, FIRST_SLOW_MS, LONGEST_SLOW_MS, random);
-    const slowForMs = Math.max(waitMs, error.retryAfterMs ?? 0);
+    // The time that Gmail names is right once; when it names another each time, ours counts too.
+    const slowForMs =
+      namedMs !== undefined && failures === 1 ? Math.max(namedMs, SECOND_MS) : Math.max(waitMs, namedMs ?? 0);
     return { ...result, slowForMs, dueInMs: slowForMs };
   }
   if (error.fault === 'needs_reauth') {

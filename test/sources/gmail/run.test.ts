@@ -184,7 +184,10 @@ test('a limit is waited out as long as Gmail says, and longer each time it says 
   assert.equal(await slowFor(0), 30 * SECOND_MS);
   assert.equal(await slowFor(1), MINUTE_MS);
   assert.equal(await slowFor(20), HOUR_MS);
-  assert.equal(await slowFor(0, 1000), 30 * SECOND_MS);
+  // A time that is named is taken at its word, once.
+  assert.equal(await slowFor(0, 2000), 2000);
+  assert.equal(await slowFor(0, 0), SECOND_MS);
+  assert.equal(await slowFor(1, 2000), MINUTE_MS);
   assert.equal(await slowFor(0, 10 * MINUTE_MS), 10 * MINUTE_MS);
   assert.equal(await slowFor(0, 1000 * HOUR_MS), 24 * HOUR_MS);
 });

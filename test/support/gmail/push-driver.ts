@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
+import type { PushTokens } from '../push-tokens.ts';
 import { createRandom } from '../random.ts';
-import type { TokenIssuer } from './tokens.ts';
 
 /** Pub/Sub: sends each notification until it is acked. */
 export type PushDriver = AsyncDisposable & {
@@ -40,7 +40,7 @@ export type PushCounts = {
 
 export type PushSettings = {
   url: string;
-  tokens: TokenIssuer;
+  tokens: Pick<PushTokens, 'token'>;
   /** The envelope (default), or the payload alone. */
   form?: 'wrapped' | 'unwrapped';
   /** Of the unwrapped: with the metadata in headers. */
