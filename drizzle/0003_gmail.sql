@@ -32,5 +32,6 @@ ALTER TABLE "stubs" ADD COLUMN "due_at" timestamp with time zone DEFAULT now() N
 ALTER TABLE "stubs" ADD COLUMN "key" uuid;--> statement-breakpoint
 ALTER TABLE "stubs" ADD COLUMN "gap_id" uuid;--> statement-breakpoint
 CREATE UNIQUE INDEX "sources_one_gmail" ON "sources" USING btree ("mailbox_id") WHERE "sources"."kind" = 'gmail';--> statement-breakpoint
+CREATE INDEX "sources_due_gmail" ON "sources" USING btree ("due_at") WHERE "sources"."kind" = 'gmail' AND "sources"."is_wanted" AND "sources"."state" <> 'needs_reauth' AND "sources"."state" <> 'disabled';--> statement-breakpoint
 CREATE INDEX "sources_account" ON "sources" USING btree ("account") WHERE "sources"."account" IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "stubs_due" ON "stubs" USING btree ("source_id","due_at") WHERE "stubs"."status" = 'pending';

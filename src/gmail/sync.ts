@@ -15,7 +15,7 @@ import { createGroupCommit } from '../store/group-commit.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
 import {
   type ClaimedSource,
-  claimSources,
+  claimGmailSources,
   createHolder,
   endRun,
   releaseLease,
@@ -23,8 +23,8 @@ import {
 } from '../store/source-leases.ts';
 import type { GmailAccess } from './access.ts';
 
-/** One look may take so long; then others have their turn. */
-const RUN_BUDGET_MS = 60_000;
+/** One look may take so long; then others have their turn, and what is new its own before what fills gaps. */
+const RUN_BUDGET_MS = 10_000;
 /** A third of a lease would do. This is also how a run hears that its source was stopped: within 2 s. */
 const RENEW_EACH_MS = 1500;
 /** Over all mailboxes: a mail of 50 MB takes several times that until it is stored. */
@@ -126,7 +126,7 @@ export function startGmailSync(options: {
 
   return startSyncer<ClaimedSource>({
     store: {
-      claim: (limit) => inTime(claimSources(hot, { kind: 'gmail', holder, limit })),
+      claim: (limit) => inTime(claimGmailSources(hot, { holder, limit })),
       renew: ({ lease }) => inTime(renewLease(hot, lease)),
       end: async (source, result) => {
         if (await inTime(endRun(hot, source, result))) onEvent();

@@ -66,7 +66,10 @@ async function recordHints(
       UPDATE sources SET
         hinted_at = clock_timestamp(),
         hinted_history_id = greatest(sources.hinted_history_id, watching.history_id),
-        lag_looks = 0
+        lag_looks = 0,
+        -- Who holds it sees for itself that there was a hint; a source that backs off is not hurried.
+        due_at = CASE WHEN failures = 0 AND (lease_until IS NULL OR lease_until <= now())
+                      THEN least(due_at, now()) ELSE due_at END
       FROM watching WHERE sources.id = watching.id
       RETURNING sources.account
     )

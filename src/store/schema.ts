@@ -86,7 +86,7 @@ export const sources = pgTable(
     hintedHistoryId: numeric('hinted_history_id'),
     /** When a look was begun that found and kept all there was. A later hint makes it due. */
     syncedAt: at('synced_at'),
-    /** When it deserves a look without a hint. */
+    /** When it deserves a look: by its time, or since a hint. */
     dueAt: at('due_at').notNull().defaultNow(),
     /** The provider asked for patience until then: neither hint nor due time count before. */
     slowUntil: at('slow_until'),
@@ -113,6 +113,12 @@ export const sources = pgTable(
     index('sources_mailbox').on(table.mailboxId),
     // A mailbox has one Gmail: two readers of it would be one too many.
     uniqueIndex('sources_one_gmail').on(table.mailboxId).where(sql`${table.kind} = 'gmail'`),
+    // What a syncer looks for each second, and after each hint; `claimGmailSources` has the same words.
+    index('sources_due_gmail')
+      .on(table.dueAt)
+      .where(
+        sql`${table.kind} = 'gmail' AND ${table.isWanted} AND ${table.state} <> 'needs_reauth' AND ${table.state} <> 'disabled'`,
+      ),
     index('sources_account').on(table.account).where(sql`${table.account} IS NOT NULL`),
   ],
 );

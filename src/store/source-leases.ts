@@ -43,33 +43,30 @@ export type ClaimedSource = {
 /** A holder renews each third of it. */
 export const LEASE_MS = 60_000;
 
-/** States of a source that waits for a person. */
-const WAITING_STATES = ['needs_reauth', 'disabled'];
-
 /** The name of a process as the holder of leases, the first half of a UUID: `0123abcd-0123-4123-`. */
 export function createHolder(): string {
   return randomUUID().slice(0, 19);
 }
 
 /**
- * Claims sources of a kind that are wanted and due: hinted since their last look, or by their time, and not told to be
- * patient. The longest due first, so that those that are due again and again keep no hint waiting. A claim is a lease: that
- * of a dead holder ends by itself.
+ * Claims sources that are wanted and due, do not wait for a person, and were not told to be patient. The longest due
+ * first, so that those that are due again and again keep no hint waiting. A claim is a lease: that of a dead holder ends
+ * by itself.
  */
-export async function claimSources(
+export async function claimGmailSources(
   sql: Sql,
-  claim: { kind: 'gmail'; holder: string; limit: number },
+  claim: { holder: string; limit: number },
 ): Promise<ClaimedSource[]> {
   // Another one for each claim: one that a crash took back leaves its fence to the next.
   const owner = `${claim.holder}${randomUUID().slice(claim.holder.length)}`;
   const rows = await sql<ClaimRow[]>`
     WITH due AS (
       SELECT id FROM sources
-      WHERE kind = ${claim.kind} AND is_wanted AND state <> ALL (${WAITING_STATES}::text[])
+      WHERE kind = 'gmail' AND is_wanted AND state <> 'needs_reauth' AND state <> 'disabled'
+        AND due_at <= now()
         AND (lease_until IS NULL OR lease_until <= now())
         AND (slow_until IS NULL OR slow_until <= now())
-        AND (due_at <= now() OR (hinted_at > synced_at AND failures = 0))
-      ORDER BY least(due_at, CASE WHEN hinted_at > synced_at AND failures = 0 THEN hinted_at END), id
+      ORDER BY due_at
       LIMIT ${claim.limit}
       FOR UPDATE SKIP LOCKED
     ), claimed AS (
@@ -163,6 +160,8 @@ export async function endRun(sql: Sql, run: ClaimedSource, end: RunEnd): Promise
         due_at = CASE
           -- Somebody wished for a look meanwhile; this one may have been past what it was wished for.
           WHEN due_at > ${run.claimedAt}::timestamptz AND due_at <= now() THEN due_at
+          -- Or a hint came. After a failure its own wait counts for hints too.
+          WHEN hinted_at > ${run.claimedAt}::timestamptz AND ${end.failures}::int = 0 THEN now()
           ELSE least(
             now() + ${end.dueInMs}::bigint * interval '1 millisecond',
             -- After a failure its own wait counts: stubs have been due all along.

@@ -1,6 +1,7 @@
 import { after } from 'node:test';
 import postgres, { type Sql } from 'postgres';
 import { type Id, uuidOf } from '../../src/core/ids.ts';
+import { createHintRecorder } from '../../src/store/hints.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import { type GmailWorld, startGmailWorld, type WorldSettings } from '../support/gmail/world.ts';
@@ -90,10 +91,7 @@ export async function untilFree(sql: Sql, id: Id<'src'>): Promise<void> {
 
 /** What a push of Gmail leaves behind. */
 export async function hint(sql: Sql, account: string, historyId: string): Promise<void> {
-  await sql`
-    UPDATE sources SET hinted_at = clock_timestamp(), lag_looks = 0,
-      hinted_history_id = greatest(hinted_history_id, ${historyId}::numeric)
-    WHERE account = ${account}`;
+  await createHintRecorder(sql, { onHints: () => {} }).submit({ address: account, historyId });
 }
 
 /** The events of these types about a source, in order. */

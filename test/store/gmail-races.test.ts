@@ -15,7 +15,7 @@ import {
 } from '../../src/store/gmail-sync.ts';
 import {
   type ClaimedSource,
-  claimSources,
+  claimGmailSources,
   createHolder,
   endRun,
   releaseLease,
@@ -118,7 +118,7 @@ class Race {
   }
 
   async claim(holder: Holder): Promise<void> {
-    const [claimed] = await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 });
+    const [claimed] = await claimGmailSources(sql, { holder: createHolder(), limit: 1 });
     if (claimed === undefined) return;
     holder.claimed = claimed;
     holder.cursor = claimed.cursor;
@@ -242,7 +242,7 @@ test('nor do steps that are taken at the same moment', () =>
 test('a stale holder keeps nothing', async () => {
   const race = await begin();
   race.newest = 5;
-  const [old] = await claimSources(sql, { kind: 'gmail', holder: createHolder(), limit: 1 });
+  const [old] = await claimGmailSources(sql, { holder: createHolder(), limit: 1 });
   assert.ok(old !== undefined);
   await race.steal();
   const { lease } = old;
