@@ -28,7 +28,7 @@ export function createHintRecorder(
     maxRows: 1000,
     maxBytes: 1024 * 1024,
     gatherMs: 2,
-    maxFlushes: 2,
+    maxFlushes: 1,
     maxPendingBytes: 8 * 1024 * 1024,
     deadlineMs: options.deadlineMs ?? 15_000,
   });

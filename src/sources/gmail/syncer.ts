@@ -30,7 +30,7 @@ export type Syncer = {
 
 const SCAN_INTERVAL_MS = 1000;
 /** Pushes that come in a row share a look: a lone one does not wait. */
-const CLAIM_INTERVAL_MS = 10;
+const CLAIM_INTERVAL_MS = 20;
 /** Sources at once; each has a few requests under way. */
 const MAX_RUNS = 16;
 /** A fault of ours or of the store: so long until the source is looked at again. */
