@@ -21,6 +21,7 @@ import {
   releaseLease,
   renewLease,
 } from '../store/source-leases.ts';
+import { describeStoreError, isConflict, isUnavailable } from '../store/unavailable.ts';
 import type { GmailAccess } from './access.ts';
 
 /** One look may take so long; then others have their turn, and what is new its own before what fills gaps. */
@@ -119,6 +120,13 @@ export function startGmailSync(options: {
       topic,
       reconnectUrl: () => options.reconnectUrl(mailboxId),
       stubWaitsMs: options.stubWaitsMs,
+      isPassing: (error) => {
+        const isRetryable = error instanceof MailgressError && error.retryable;
+        if (isRetryable || isUnavailable(error) || isConflict(error)) return true;
+        const reason = describeStoreError(error);
+        log.error({ sourceId: lease.sourceId, reason }, 'a look at a mailbox failed by a fault of ours');
+        return false;
+      },
     });
     if (result.hasMail) activity.note(lease.sourceId, { hasMessage: true });
     return result;
@@ -136,6 +144,7 @@ export function startGmailSync(options: {
     run,
     renewEachMs: RENEW_EACH_MS,
     log,
+    describe: describeStoreError,
     scanIntervalMs: options.scanIntervalMs,
   });
 }

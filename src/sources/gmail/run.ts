@@ -42,6 +42,11 @@ export type RunTools = Omit<SyncTools, 'store' | 'gmail'> & {
   random: () => number;
   /** Where a person gives consent again. */
   reconnectUrl: () => string;
+  /**
+   * Told what is no fault of Gmail. Answers whether it passes by itself, as when the store is away; else it is a fault of
+   * ours, which would come again each time and has to be seen at the source.
+   */
+  isPassing: (error: unknown) => boolean;
 };
 
 const SECOND_MS = 1000;
@@ -68,7 +73,7 @@ const FAILURES_UNTIL_ERROR = 8;
 /**
  * One run of a source: its watch, then a look at its history. Says what to keep of it.
  *
- * @throws LeaseLost, the reason of the signal, and what is no fault of Gmail: the store's errors and our own.
+ * @throws LeaseLost, the reason of the signal, and what passes by itself.
  */
 export async function runSource(source: RunSource, tools: RunTools): Promise<RunResult> {
   const position: SyncPosition = {
@@ -90,9 +95,15 @@ export async function runSource(source: RunSource, tools: RunTools): Promise<Run
     const settled = await settle(source, look, tools);
     return afterLook(source, look, watch, settled, tools);
   } catch (error) {
-    if (!(error instanceof GmailError)) throw error;
-    return afterFault(source, error, progress.made(), tools);
+    return afterFault(source, faultOf(error, tools), progress.made(), tools);
   }
+}
+
+/** @throws what is of this look alone. */
+function faultOf(error: unknown, { signal, isPassing }: RunTools): GmailError {
+  if (error instanceof GmailError) return error;
+  if (error instanceof LeaseLost || signal.aborted || isPassing(error)) throw error;
+  return new GmailError('unavailable', 'a fault of ours, not of Gmail: the log has it');
 }
 
 type Progress = { isAny: boolean; hasMail: boolean };

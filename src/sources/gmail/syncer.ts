@@ -1,6 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { describeError } from '../../core/errors.ts';
 import type { RunResult } from './run.ts';
 import { LeaseLost } from './sync.ts';
 
@@ -42,9 +41,11 @@ export function startSyncer<C extends Claimed>(options: {
   /** A third of how long a lease lasts. */
   renewEachMs: number;
   log: Logger;
+  /** An error in a line for the log, without what it may quote. */
+  describe: (error: unknown) => string;
   scanIntervalMs?: number | undefined;
 }): Syncer {
-  const { store, run, log } = options;
+  const { store, run, log, describe } = options;
   const stopping = new AbortController();
   const underWay = new Set<Promise<void>>();
   let claiming: Promise<void> | undefined;
@@ -55,7 +56,7 @@ export function startSyncer<C extends Claimed>(options: {
     isWanted = true;
     if (stopping.signal.aborted || claiming !== undefined) return;
     claiming = claimAll()
-      .catch((error) => log.warn({ reason: describeError(error) }, 'could not look for due sources'))
+      .catch((error) => log.warn({ reason: describe(error) }, 'could not look for due sources'))
       .finally(() => {
         claiming = undefined;
         if (isWanted && underWay.size < MAX_RUNS) wake();
@@ -99,7 +100,7 @@ export function startSyncer<C extends Claimed>(options: {
         .renew(claimed)
         .then(
           (isOurs) => isOurs || lost.abort(new LeaseLost()),
-          (error) => log.warn({ sourceId, reason: describeError(error) }, 'could not renew a lease'),
+          (error) => log.warn({ sourceId, reason: describe(error) }, 'could not renew a lease'),
         )
         .finally(() => {
           isRenewing = false;
@@ -120,15 +121,13 @@ export function startSyncer<C extends Claimed>(options: {
       if (lost.signal.aborted || error instanceof LeaseLost) {
         log.debug({ sourceId }, 'a source was stopped, or taken over by another process');
       } else if (!stopping.signal.aborted) {
-        log.warn({ sourceId, reason: describeError(error) }, 'a look at a mailbox was broken off');
+        log.warn({ sourceId, reason: describe(error) }, 'a look at a mailbox was broken off');
         // Not at once: whatever it is, it is not mended by haste.
         await wait(FAULT_WAIT_MS, undefined, { signal: stopping.signal }).catch(() => {});
       }
       await store
         .release(claimed)
-        .catch((cause) =>
-          log.debug({ sourceId, reason: describeError(cause) }, 'a lease is left to its end'),
-        );
+        .catch((cause) => log.debug({ sourceId, reason: describe(cause) }, 'a lease is left to its end'));
     } finally {
       clearInterval(renewal);
     }

@@ -43,7 +43,7 @@ type Kept = { messageIds: readonly string[]; from: string; to: string };
 async function run(
   source: Partial<RunSource>,
   answer: Partial<HistoryPage> | GmailError | (Partial<HistoryPage> | GmailError)[],
-  tools: Partial<Pick<RunTools, 'random' | 'topic' | 'now'>> = {},
+  tools: Partial<Pick<RunTools, 'random' | 'topic' | 'now' | 'isPassing'>> = {},
 ): Promise<RunResult & { kept: Kept[] }> {
   const kept: Kept[] = [];
   const answers = [answer].flat();
@@ -78,6 +78,7 @@ async function run(
       topic: 'projects/p/topics/t',
       random: () => 0.5,
       reconnectUrl: () => 'https://mail.example.com/connect',
+      isPassing: () => false,
       ...tools,
     },
   );
@@ -203,7 +204,11 @@ test('what a person has to set right is looked at each quarter of an hour', asyn
   assert.deepEqual([result.state, result.dueInMs], ['error', 15 * MINUTE_MS]);
 });
 
-test('what is no fault of Gmail is not kept as one', async () => {
+test('a fault of ours shows at the source, without its words; what passes by itself does not', async () => {
   const broken = { lastRecordId: 'no digits' };
-  await assert.rejects(run({}, broken), SyntaxError);
+  const first = await run({}, broken);
+  assert.deepEqual([first.state, first.failures], ['backoff', 1]);
+  assert.match(first.reason ?? '', /fault of ours/);
+  assert.equal((await run({ failures: 7 }, broken)).state, 'error');
+  await assert.rejects(run({}, broken, { isPassing: () => true }), SyntaxError);
 });
