@@ -37,7 +37,7 @@ function addMailboxCommands(mailbox: Command): void {
         if (options.json) return sayJson(made);
         say(
           `${made.id}  ${made.address}`,
-          `  next   mailgress source add --mailbox ${made.address} --kind raw|apps-script`,
+          `  next   mailgress source add --mailbox ${made.address} --kind raw|apps-script|gmail`,
         );
       }),
     );
