@@ -94,12 +94,28 @@ export async function hint(sql: Sql, account: string, historyId: string): Promis
   await createHintRecorder(sql, { onHints: () => {} }).submit({ address: account, historyId });
 }
 
+/** The feed waits for every transaction that is older, also of other databases: what is committed by now is in it then. */
+async function untilFeedIsHere(service: TestService): Promise<void> {
+  const sql = postgres(service.databaseUrl, { max: 1, onnotice: () => {} });
+  try {
+    const [now] = await sql`SELECT pg_current_xact_id()::text AS xid`;
+    await waitUntil('the feed has what is committed', async () => {
+      const [row] = await sql`
+        SELECT pg_snapshot_xmin(pg_current_snapshot()) > ${now?.xid}::text::xid8 AS "isHere"`;
+      return row?.isHere;
+    });
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
 /** The events of these types about a source, in order. */
 export async function eventsOf(
   service: TestService,
   sourceId: string,
   ...types: string[]
 ): Promise<Answer['body'][]> {
+  await untilFeedIsHere(service);
   const { body } = await service.api('GET', `/v1/events?limit=500&types=${types.join(',')}`);
   return body.data.filter(({ data }: Answer['body']) => (data.source?.id ?? data.gap?.sourceId) === sourceId);
 }
