@@ -10,12 +10,12 @@ import {
   createGmailSource,
   findGmailSourceOf,
   findLastWatchers,
-  openCredentials,
   replaceCredentials,
   replaceSettings,
 } from '../store/gmail-sources.ts';
 import { forgetWatch, remakeWatch } from '../store/gmail-watches.ts';
 import { findMailbox } from '../store/mailboxes.ts';
+import { openCredentials } from '../store/secrets.ts';
 import { findSource } from '../store/sources.ts';
 import type { GmailAccess } from './access.ts';
 

@@ -8,10 +8,10 @@ import { createLimit } from '../sources/gmail/limit.ts';
 import { type RunResult, type RunTools, runSource } from '../sources/gmail/run.ts';
 import { type Syncer, startSyncer } from '../sources/gmail/syncer.ts';
 import type { Database } from '../store/database.ts';
-import { openCredentials } from '../store/gmail-sources.ts';
 import * as sync from '../store/gmail-sync.ts';
 import { claimWatch, recordWatch } from '../store/gmail-watches.ts';
 import { createGroupCommit } from '../store/group-commit.ts';
+import { openCredentials } from '../store/secrets.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
 import {
   type ClaimedSource,

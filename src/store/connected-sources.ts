@@ -3,8 +3,8 @@ import type { Credentials } from '../core/credentials.ts';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
-import { credentialsContext } from './secrets.ts';
-import { findSource } from './sources.ts';
+import { sealCredentials } from './secrets.ts';
+import { findSource, WAITING_FOR_WORKER } from './sources.ts';
 import { isForeignKeyViolation } from './unavailable.ts';
 
 type Connected = {
@@ -46,7 +46,7 @@ async function renewCredentials(
   await sql`
     UPDATE sources SET
       credentials = ${sealCredentials(keyring, id, credentials)}, account = ${account.toLowerCase()},
-      is_wanted = true, wanted_at = now(), state = 'disconnected', reason = ${WAITING}, silent_at = NULL,
+      is_wanted = true, wanted_at = now(), state = 'disconnected', reason = ${WAITING_FOR_WORKER}, silent_at = NULL,
       due_at = now(), slow_until = NULL, failures = 0
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
@@ -61,7 +61,7 @@ async function insertSource(
   try {
     await sql`
       INSERT INTO sources (id, mailbox_id, kind, state, reason, credentials, account, settings)
-      VALUES (${uuidOf(id)}, ${uuidOf(mailboxId)}, 'imap', 'disconnected', ${WAITING},
+      VALUES (${uuidOf(id)}, ${uuidOf(mailboxId)}, 'imap', 'disconnected', ${WAITING_FOR_WORKER},
               ${sealCredentials(keyring, id, credentials)}, ${account.toLowerCase()},
               ${JSON.stringify({ provider })}::text::jsonb)`;
   } catch (error) {
@@ -69,10 +69,4 @@ async function insertSource(
     throw error;
   }
   return findSource(sql, id);
-}
-
-const WAITING = 'waits for a worker';
-
-function sealCredentials(keyring: Keyring, id: Id<'src'>, credentials: Credentials): Buffer {
-  return keyring.seal(JSON.stringify(credentials), credentialsContext(id));
 }

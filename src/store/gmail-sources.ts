@@ -1,10 +1,10 @@
 import type { Sql } from 'postgres';
-import { type Credentials, credentialsSchema } from '../core/credentials.ts';
+import type { Credentials } from '../core/credentials.ts';
 import { MailgressError } from '../core/errors.ts';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
-import { credentialsContext } from './secrets.ts';
+import { sealCredentials } from './secrets.ts';
 import { findSource } from './sources.ts';
 import { isForeignKeyViolation, isUniqueViolation } from './unavailable.ts';
 
@@ -129,12 +129,4 @@ export async function findLastWatchers(
       )
     ORDER BY account, id`;
   return rows.map(({ id, ...row }) => ({ ...row, id: idOf('src', id) }));
-}
-
-export function openCredentials(keyring: Keyring, id: Id<'src'>, sealed: Uint8Array): Credentials {
-  return credentialsSchema.parse(JSON.parse(keyring.open(sealed, credentialsContext(id))));
-}
-
-function sealCredentials(keyring: Keyring, id: Id<'src'>, credentials: Credentials): Buffer {
-  return keyring.seal(JSON.stringify(credentials), credentialsContext(id));
 }

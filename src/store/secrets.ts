@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres';
+import { type Credentials, credentialsSchema } from '../core/credentials.ts';
 import { type Id, type IdPrefix, idOf, uuidOf } from '../core/ids.ts';
 import type { Keyring } from '../core/sealed.ts';
 
@@ -18,8 +19,17 @@ export function secretContext(id: Id): string {
 }
 
 /** What sealed credentials are bound to. */
-export function credentialsContext(id: Id<'src'>): string {
+function credentialsContext(id: Id<'src'>): string {
   return `${id}/credentials`;
+}
+
+export function sealCredentials(keyring: Keyring, id: Id<'src'>, credentials: Credentials): Buffer {
+  return keyring.seal(JSON.stringify(credentials), credentialsContext(id));
+}
+
+/** @throws MailgressError `configuration` when no key of the ring opens them. */
+export function openCredentials(keyring: Keyring, id: Id<'src'>, sealed: Uint8Array): Credentials {
+  return credentialsSchema.parse(JSON.parse(keyring.open(sealed, credentialsContext(id))));
 }
 
 /** The secrets in force, newest first: two for a day after a rotation. */

@@ -74,6 +74,9 @@ export async function deleteSource(sql: Sql, id: Id<'src'>): Promise<boolean> {
   return rows.length > 0;
 }
 
+/** The reason of a source that nobody works on yet. */
+export const WAITING_FOR_WORKER = 'waits for a worker';
+
 /** What start and stop set. */
 export async function setSourceWanted(
   sql: Sql,
@@ -82,8 +85,11 @@ export async function setSourceWanted(
 ): Promise<Source | undefined> {
   await sql`
     UPDATE sources SET
-      is_wanted = ${isWanted}, state = ${isWanted ? 'idle' : 'disconnected'}, reason = NULL, silent_at = NULL,
-      wanted_at = now(), failures = 0, due_at = now()
+      is_wanted = ${isWanted},
+      -- One that a worker has to claim is not well before it has been.
+      state = CASE WHEN ${isWanted}::boolean AND kind <> 'imap' THEN 'idle' ELSE 'disconnected' END,
+      reason = CASE WHEN ${isWanted}::boolean AND kind = 'imap' THEN ${WAITING_FOR_WORKER} END,
+      silent_at = NULL, wanted_at = now(), failures = 0, due_at = now()
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
 }

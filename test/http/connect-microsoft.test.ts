@@ -59,6 +59,9 @@ test('a consent makes an imap source that waits for a worker, and another renews
   assert.ok(microsoft.given.includes(before.refreshToken));
 
   await service.api('POST', `/v1/sources/${id}/stop`);
+  const { body: started } = await service.api('POST', `/v1/sources/${id}/start`);
+  assert.deepEqual([started.state, started.reason], ['disconnected', 'waits for a worker'], 'not well yet');
+  await service.api('POST', `/v1/sources/${id}/stop`);
   assert.equal((await connect()).status, 200);
   const [second, ...more] = await readSources();
   assert.ok(second && more.length === 0, 'it is still one source');
