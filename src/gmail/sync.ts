@@ -8,7 +8,8 @@ import { createLimit } from '../sources/gmail/limit.ts';
 import { type RunResult, type RunTools, runSource } from '../sources/gmail/run.ts';
 import { type Syncer, startSyncer } from '../sources/gmail/syncer.ts';
 import type { Database } from '../store/database.ts';
-import * as sync from '../store/gmail-sync.ts';
+import * as gaps from '../store/gap-filling.ts';
+import { gmailStubOf, jumpWithGap, keepHistoryPage, requestAudit } from '../store/gmail-sync.ts';
 import { claimWatch, recordWatch } from '../store/gmail-watches.ts';
 import { createGroupCommit } from '../store/group-commit.ts';
 import { openCredentials } from '../store/secrets.ts';
@@ -21,6 +22,7 @@ import {
   releaseLease,
   renewLease,
 } from '../store/source-leases.ts';
+import { findDueStubs, type StubResult, settleStubs } from '../store/stub-queue.ts';
 import { describeStoreError, isConflict, isUnavailable } from '../store/unavailable.ts';
 import type { GmailAccess } from './access.ts';
 
@@ -51,9 +53,9 @@ export function startGmailSync(options: {
   const { inTime, hot } = database;
   const holder = createHolder();
   const limit = createLimit(MAX_FETCHES);
-  const settling = createGroupCommit<sync.StubResult, true>({
+  const settling = createGroupCommit<StubResult, true>({
     flush: async (results) => {
-      await sync.settleStubs(hot, results);
+      await settleStubs(hot, results);
       return results.map(() => true as const);
     },
     sizeOf: () => 256,
@@ -68,20 +70,23 @@ export function startGmailSync(options: {
   function storeOf({ lease }: ClaimedSource): RunTools['store'] {
     const { sourceId } = lease;
     return {
-      keepHistoryPage: (page) => inTime(sync.keepHistoryPage(hot, lease, page)),
+      keepHistoryPage: (page) => inTime(keepHistoryPage(hot, lease, page)),
       jumpWithGap: async (jump) => {
-        const isKept = await inTime(sync.jumpWithGap(hot, lease, jump));
+        const isKept = await inTime(jumpWithGap(hot, lease, jump));
         if (isKept) onEvent();
         return isKept;
       },
-      findOpenGaps: () => inTime(sync.findOpenGaps(hot, sourceId)),
-      keepGapPage: (gap, page) => inTime(sync.keepGapPage(hot, lease, gap, page)),
-      restartGap: (gapId) => inTime(sync.restartGap(hot, gapId)),
-      requestAudit: (stretch) => inTime(sync.requestAudit(hot, sourceId, stretch)),
-      closeGaps: async () => {
-        if (await inTime(sync.closeGaps(hot, sourceId))) onEvent();
+      findOpenGaps: () => inTime(gaps.findOpenGaps(hot, sourceId)),
+      keepGapPage: (gap, { messageIds, next }) => {
+        const page = { stubs: messageIds.map(gmailStubOf), listed: messageIds.length, next };
+        return inTime(gaps.keepGapPage(hot, lease, gap, page));
       },
-      findDueStubs: (limit) => inTime(sync.findDueStubs(hot, lease, limit)),
+      restartGap: (gapId) => inTime(gaps.restartGap(hot, gapId)),
+      requestAudit: (stretch) => inTime(requestAudit(hot, sourceId, stretch)),
+      closeGaps: async () => {
+        if (await inTime(gaps.closeGaps(hot, sourceId))) onEvent();
+      },
+      findDueStubs: (limit) => inTime(findDueStubs(hot, lease, limit)),
       settleStub: async (result) => void (await settling.submit(result)),
       claimWatch: (account) => inTime(claimWatch(hot, account)),
       recordWatch: (account, result) => inTime(recordWatch(hot, account, result)),

@@ -90,8 +90,12 @@ export const sources = pgTable(
     dueAt: at('due_at').notNull().defaultNow(),
     /** The provider asked for patience until then: neither hint nor due time count before. */
     slowUntil: at('slow_until'),
-    /** Looks that failed, one after the other. */
+    /** Looks that failed, one after the other; of kind imap those of the class below. */
     failures: integer('failures').notNull().default(0),
+    /** Of kind imap: the class of its last failure (`core/source-retry.ts`). */
+    fault: text('fault'),
+    /** Of kind imap: how it hears of new mail, `idle` or `poll`; null before it was connected. */
+    mode: text('mode', { enum: ['idle', 'poll'] }),
     /** Looks after the last hint that found nothing although the hint is ahead of the cursor: history can lag. */
     lagLooks: integer('lag_looks').notNull().default(0),
     /** What history said is its newest id when nothing was behind the cursor: adopted once it has had time to settle. */
@@ -104,8 +108,10 @@ export const sources = pgTable(
     leaseUntil: at('lease_until'),
     fence: bigint('fence', { mode: 'number' }).notNull().default(0),
     lastProvenAliveAt: at('last_proven_alive_at'),
-    /** Since when it misses its heartbeats, as has been told; null while it does not. */
+    /** Since when it is not proven alive, as has been told; null while it is. */
     silentAt: at('silent_at'),
+    /** Of kind imap: what was told then, and has to be taken back. */
+    alarm: text('alarm', { enum: ['silent', 'failing', 'needs_person'] }),
     lastMessageAt: at('last_message_at'),
     createdAt: at('created_at').notNull().defaultNow(),
   },
@@ -119,6 +125,16 @@ export const sources = pgTable(
       .where(
         sql`${table.kind} = 'gmail' AND ${table.isWanted} AND ${table.state} <> 'needs_reauth' AND ${table.state} <> 'disabled'`,
       ),
+    // What a worker looks for each second; `claimImapSources` has the same words.
+    index('sources_due_imap')
+      .on(table.dueAt)
+      .where(
+        sql`${table.kind} = 'imap' AND ${table.isWanted} AND ${table.state} <> 'needs_reauth' AND ${table.state} <> 'disabled'`,
+      ),
+    // What a worker holds, and how many hold how much.
+    index('sources_leased_imap')
+      .on(table.leaseOwner)
+      .where(sql`${table.kind} = 'imap' AND ${table.leaseOwner} IS NOT NULL`),
     index('sources_account').on(table.account).where(sql`${table.account} IS NOT NULL`),
   ],
 );
@@ -132,6 +148,42 @@ export const gmailWatches = pgTable('gmail_watches', {
   dueAt: at('due_at').notNull().defaultNow(),
   failures: integer('failures').notNull().default(0),
   error: text('error'),
+});
+
+/** How far a folder has been read: everything up to `uid` under this UIDVALIDITY is stored or has a row that stands for it. */
+export const imapFolders = pgTable(
+  'imap_folders',
+  {
+    sourceId: id('src', 'source_id')
+      .notNull()
+      .references(() => sources.id, { onDelete: 'cascade' }),
+    path: text('path').notNull(),
+    /** Special use (RFC 6154), `\\Junk`; null if there is none. */
+    role: text('role'),
+    uidValidity: bigint('uid_validity', { mode: 'number' }).notNull(),
+    uid: bigint('uid', { mode: 'number' }).notNull(),
+    /** HIGHESTMODSEQ (RFC 7162) when it was last read to its end; null where the server has none. */
+    modSeq: numeric('mod_seq'),
+    /** When it was last known to be read to its end. */
+    readAt: at('read_at').notNull().defaultNow(),
+    /** SELECTs refused in a row; after a few it is left alone until then. */
+    refusals: integer('refusals').notNull().default(0),
+    parkedUntil: at('parked_until'),
+    error: text('error'),
+    /** Connections that ended while the mails behind `uid` were fetched, one after the other: one of them may be why. */
+    strikes: integer('strikes').notNull().default(0),
+  },
+  (table) => [primaryKey({ columns: [table.sourceId, table.path] })],
+);
+
+/** The processes that hold IMAP sessions, so that they share them. One that is not seen for a while has died. */
+export const workers = pgTable('workers', {
+  /** The first half of the lease owners it writes. */
+  holder: text('holder').primaryKey(),
+  capacity: integer('capacity').notNull(),
+  held: integer('held').notNull(),
+  startedAt: at('started_at').notNull().defaultNow(),
+  seenAt: at('seen_at').notNull().defaultNow(),
 });
 
 export const messages = pgTable(
@@ -294,7 +346,9 @@ export const gaps = pgTable(
       .notNull()
       .references(() => sources.id, { onDelete: 'cascade' }),
     reason: text('reason').notNull(),
-    /** History ids (digits); null where unknown. */
+    /** Of kind imap: the folder whose mail is missing. Of the others, and for all folders: null. */
+    folder: text('folder'),
+    /** History ids (digits), or places in a folder (`imap-place.ts`); null where unknown. */
     fromCursor: text('from_cursor'),
     toCursor: text('to_cursor'),
     recoveredBy: text('recovered_by'),

@@ -5,14 +5,8 @@ import fc from 'fast-check';
 import postgres from 'postgres';
 import { gmailKeyOf } from '../../src/core/dedupe.ts';
 import { type Id, uuidOf } from '../../src/core/ids.ts';
-import {
-  findDueStubs,
-  findOpenGaps,
-  jumpWithGap,
-  keepGapPage,
-  keepHistoryPage,
-  settleStubs,
-} from '../../src/store/gmail-sync.ts';
+import { findOpenGaps, keepGapPage } from '../../src/store/gap-filling.ts';
+import { gmailStubOf, jumpWithGap, keepHistoryPage } from '../../src/store/gmail-sync.ts';
 import {
   type ClaimedSource,
   claimGmailSources,
@@ -21,6 +15,7 @@ import {
   releaseLease,
   renewLease,
 } from '../../src/store/source-leases.ts';
+import { findDueStubs, settleStubs } from '../../src/store/stub-queue.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addGmailSource } from '../support/gmail-source.ts';
 
@@ -170,7 +165,11 @@ class Race {
     const [gap] = await findOpenGaps(sql, this.source);
     if (gap === undefined) return;
     const messageIds = Array.from({ length: this.newest }, (_, index) => mailAt(index + 1));
-    await keepGapPage(sql, lease, gap, { messageIds, next: null });
+    await keepGapPage(sql, lease, gap, {
+      stubs: messageIds.map(gmailStubOf),
+      listed: messageIds.length,
+      next: null,
+    });
   }
 
   async check(): Promise<void> {
