@@ -7,8 +7,8 @@ import { saveConnectedSource } from './store/connected-sources.ts';
 /** What becomes of a person's consent. Outlook is read over IMAP: its source waits for a worker to claim it. */
 export function createConnectSource(sql: Sql, keyring: Keyring, gmail: GmailSources): ConnectSource {
   return async (mailboxId, provider, refreshToken, account) => {
-    const credentials = { type: 'oauth', refreshToken } as const;
-    if (provider === 'google') return gmail.connect(mailboxId, credentials);
+    if (provider === 'google') return gmail.connect(mailboxId, { type: 'oauth', refreshToken });
+    const credentials = { type: 'oauth', user: account, provider, refreshToken } as const;
     return saveConnectedSource(sql, keyring, { mailboxId, provider, credentials, account });
   };
 }

@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
 import type { GoogleConfig, MicrosoftConfig } from './config.ts';
 import { createConnectSource } from './connect-source.ts';
-import { createKeyring } from './core/sealed.ts';
+import type { Id } from './core/ids.ts';
+import { createKeyring, type Keyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
-import { createEgress } from './deliver/egress.ts';
+import { createEgress, type Egress } from './deliver/egress.ts';
+import { createGuardedPost } from './deliver/guarded-post.ts';
 import { createPoster } from './deliver/post.ts';
 import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
@@ -11,47 +13,70 @@ import { createApp } from './http/app.ts';
 import { connectLink } from './http/connect-link.ts';
 import { startHttpServer } from './http/server.ts';
 import type { ConnectSource } from './http/services.ts';
-import { createIngest } from './ingest.ts';
+import type { AccessOptions } from './imap/access.ts';
+import { createImapSources } from './imap/sources.ts';
+import { startImapWorker } from './imap/worker.ts';
+import { createIngest, type Ingest } from './ingest.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
 import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
+import type { ConnectTools, ImapTimeouts } from './sources/imap/connection.ts';
 import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
-import { openDatabase } from './store/database.ts';
+import { type Database, openDatabase } from './store/database.ts';
 import { rememberSources } from './store/ingress-sources.ts';
 import { resealSecrets } from './store/secrets.ts';
-import { createActivityRecorder } from './store/source-activity.ts';
+import { type ActivityRecorder, createActivityRecorder } from './store/source-activity.ts';
 import { findIngressSource } from './store/sources.ts';
 import { describeStoreError } from './store/unavailable.ts';
 
-export type ServiceOptions = {
+/** What every process has that takes mail. */
+export type CoreOptions = {
   databaseUrl: string;
-  host: string;
-  port: number;
-  publicUrl: string | undefined;
-  adminToken: string;
   secretKeys: readonly string[];
   egressAllow: readonly string[];
   allowLoopback: boolean;
   bodyLimitBytes: number;
   google: GoogleConfig;
   microsoft: MicrosoftConfig;
-  dispatch: boolean;
-  /** What a push of Pub/Sub must carry; undefined: none is taken. */
-  pubsub?: PushTokenOptions | undefined;
   version: string;
   log: Logger;
-  /** For tests: the draw for the jitter of retries, and how often the dispatcher looks without being told. */
+  /** For tests: the draw for jitter, and how often what is due is looked for without being told. */
   random?: () => number;
   scanIntervalMs?: number;
-  /** After how long without a heartbeat a script counts as silent, and how often that is looked at. */
+  /** After how long a source counts as silent, and how often that is looked at: a script without a heartbeat, an imap source. */
   silentAfterMs?: number;
+  outageAfterMs?: number;
   silenceLookMs?: number;
+  /** How long the store may take to answer. */
+  storeDeadlineMs?: number;
+  /** PEM of who may sign the certificates of IMAP servers, instead of those that everybody trusts. */
+  imapCa?: string;
+  imapTimeouts?: Partial<ImapTimeouts>;
+  /** How often an IMAP server is asked whether it is there. */
+  imapProbeMs?: number;
+};
+
+export type WorkerOptions = CoreOptions & {
+  /** IMAP sessions that this process holds at most. */
+  capacity?: number | undefined;
+  /** One source alone. */
+  only?: Id<'src'> | undefined;
+};
+
+export type ServiceOptions = CoreOptions & {
+  host: string;
+  port: number;
+  publicUrl: string | undefined;
+  adminToken: string;
+  dispatch: boolean;
+  /** IMAP sessions are held by this process too. */
+  imap?: boolean;
+  /** What a push of Pub/Sub must carry; undefined: none is taken. */
+  pubsub?: PushTokenOptions | undefined;
   /** What may be asked of Gmail, and how long a mail waits that it does not give. */
   gmailQuota?: GmailQuota;
   stubWaitsMs?: readonly number[];
-  /** How long the store may take to answer. */
-  storeDeadlineMs?: number;
   /** For tests of the consent: what is done with it, instead of a source that reads. */
   connectSource?: ConnectSource;
 };
@@ -65,6 +90,19 @@ export type Service = {
   stop(): Promise<void>;
 };
 
+/** Ends what was started, the last first. */
+type Stops = { add(stop: () => Promise<unknown>): void; all(): Promise<void> };
+
+function createStops(): Stops {
+  const stops: (() => Promise<unknown>)[] = [];
+  return {
+    add: (stop) => void stops.push(stop),
+    async all() {
+      for (const stop of stops.splice(0).reverse()) await stop();
+    },
+  };
+}
+
 /**
  * Runs the service on a migrated database: everything in one process, wired here and nowhere else.
  *
@@ -72,70 +110,41 @@ export type Service = {
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { log } = options;
-  const keyring = createKeyring(options.secretKeys);
-  const egress = createEgress({ allow: options.egressAllow, allowLoopback: options.allowLoopback });
-  const database = openDatabase(options.databaseUrl, { deadlineMs: options.storeDeadlineMs });
+  const stops = createStops();
   let address = '';
-  const stops: (() => Promise<void>)[] = [() => database.close()];
-  const stop = async () => {
-    for (const stopOne of stops.splice(0).reverse()) await stopOne();
-  };
-
   try {
-    const resealed = await resealSecrets(database.sql, keyring);
-    if (resealed > 0) log.info({ resealed }, 'secrets sealed again with the new key');
-
+    const base = await openBase(options, stops);
+    const { database, keyring, egress } = base;
     const poster = createPoster({
       egress,
       userAgent: `Mailgress/${options.version}`,
       // Endpoints of one origin do not wait for each other; `maxInFlight` and the dispatcher are the limit.
       connectionsPerOrigin: MAX_IN_FLIGHT,
     });
-    stops.push(() => poster.close());
+    stops.add(() => poster.close());
     const { random, scanIntervalMs } = options;
     const dispatcher = options.dispatch
       ? startDispatcher({ database, keyring, poster, log, random, scanIntervalMs })
       : undefined;
-    if (dispatcher !== undefined) stops.push(() => dispatcher.stop());
-    // Another process's, if there is none here. A hint that is lost costs the second until that one's scan.
-    const wakeDispatcher = () =>
-      dispatcher === undefined
-        ? void database.hot.notify(DELIVERIES_CHANNEL, '').catch(() => {})
-        : dispatcher.wake();
-
-    const { silentAfterMs, silenceLookMs: lookMs } = options;
-    const silence = startSilenceWatch({ database, log, onEvent: wakeDispatcher, silentAfterMs, lookMs });
-    stops.push(() => silence.stop());
-
-    const activity = createActivityRecorder(database.hot, (error) =>
-      log.warn({ reason: describeStoreError(error) }, 'could not record that sources are alive'),
-    );
-    stops.push(() => database.inTime(activity.stop()));
-    const commit = createMailCommit(database.hot, {
-      deadlineMs: database.deadlineMs,
-      onDeliveries: () => dispatcher?.wake(),
-      ...(dispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
-    });
-    stops.push(() => commit.drained());
-    const preparer = createPreparer({
-      unreadable: ({ messageId, origin }, reason) =>
-        log.warn({ messageId, sourceId: origin.id, reason }, 'mail kept unread'),
-      threadLost: (reason) => log.error({ reason }, 'lost a thread that reads mail'),
-    });
-    stops.push(() => preparer.close());
-
-    const ingest = createIngest(preparer.prepare, (row) => commit.submit(row));
+    if (dispatcher !== undefined) stops.add(() => dispatcher.stop());
+    const onEvent = dispatcher === undefined ? notifyDispatcher(database) : dispatcher.wake;
+    const core = startCore(options, base, stops, { onEvent, wakeDispatcher: dispatcher?.wake });
+    const { ingest, activity } = core;
     const gmail = startGmail({
       ...options,
+      ...core,
       database,
       keyring,
-      ingest,
-      activity,
       reconnectUrl: (mailboxId) =>
         connectLink({ keyring, provider: 'google', mailboxId, publicUrl: options.publicUrl ?? address }).url,
-      onEvent: wakeDispatcher,
+      onEvent,
     });
-    stops.push(() => gmail.stop());
+    stops.add(() => gmail.stop());
+    const imap = imapOptions(options, base);
+    if (options.imap === true) {
+      const worker = startImapWorker({ ...imap, ...core, onEvent });
+      stops.add(() => worker.stop());
+    }
     const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
 
     const app = createApp({
@@ -143,12 +152,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       keyring,
       ingest,
       gmail: gmail.sources,
+      imap: createImapSources(imap),
       wakeSync: gmail.wake,
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
       pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
-      wakeDispatcher,
+      wakeDispatcher: onEvent,
       consents: createConsents(options),
       connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
       adminToken: options.adminToken,
@@ -159,12 +169,101 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     });
     const server = await startHttpServer(app.fetch, options);
     address = server.address;
-    stops.push(() => server.drain());
-    return { address, publicUrl: options.publicUrl ?? address, stop };
+    stops.add(() => server.drain());
+    return { address, publicUrl: options.publicUrl ?? address, stop: () => stops.all() };
   } catch (error) {
-    await stop();
+    await stops.all();
     throw error;
   }
+}
+
+/** Holds IMAP sessions on a migrated database, and nothing else: webhooks are sent by a process that dispatches. */
+export async function startWorker(options: WorkerOptions): Promise<{ stop(): Promise<void> }> {
+  const stops = createStops();
+  try {
+    const base = await openBase(options, stops);
+    const onEvent = notifyDispatcher(base.database);
+    const core = startCore(options, base, stops, { onEvent, wakeDispatcher: undefined });
+    const { capacity, only } = options;
+    const worker = startImapWorker({ ...imapOptions(options, base), ...core, onEvent, capacity, only });
+    stops.add(() => worker.stop());
+    return { stop: () => stops.all() };
+  } catch (error) {
+    await stops.all();
+    throw error;
+  }
+}
+
+type Base = { database: Database; keyring: Keyring; egress: Egress };
+
+async function openBase(options: CoreOptions, stops: Stops): Promise<Base> {
+  const keyring = createKeyring(options.secretKeys);
+  const egress = createEgress({ allow: options.egressAllow, allowLoopback: options.allowLoopback });
+  const database = openDatabase(options.databaseUrl, { deadlineMs: options.storeDeadlineMs });
+  stops.add(() => database.close());
+  const resealed = await resealSecrets(database.sql, keyring);
+  if (resealed > 0) options.log.info({ resealed }, 'secrets sealed again with the new key');
+  return { database, keyring, egress };
+}
+
+/** What takes mail in, and tells of sources that fall silent. */
+function startCore(
+  { log, silentAfterMs, outageAfterMs, silenceLookMs: lookMs }: CoreOptions,
+  { database }: Base,
+  stops: Stops,
+  { onEvent, wakeDispatcher }: { onEvent: () => void; wakeDispatcher: (() => void) | undefined },
+): { ingest: Ingest; activity: ActivityRecorder } {
+  const silence = startSilenceWatch({ database, log, onEvent, silentAfterMs, outageAfterMs, lookMs });
+  stops.add(() => silence.stop());
+  const activity = createActivityRecorder(database.hot, (error) =>
+    log.warn({ reason: describeStoreError(error) }, 'could not record that sources are alive'),
+  );
+  stops.add(() => database.inTime(activity.stop()));
+  const commit = createMailCommit(database.hot, {
+    deadlineMs: database.deadlineMs,
+    onDeliveries: () => wakeDispatcher?.(),
+    ...(wakeDispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
+  });
+  stops.add(() => commit.drained());
+  const preparer = createPreparer({
+    unreadable: ({ messageId, origin }, reason) =>
+      log.warn({ messageId, sourceId: origin.id, reason }, 'mail kept unread'),
+    threadLost: (reason) => log.error({ reason }, 'lost a thread that reads mail'),
+  });
+  stops.add(() => preparer.close());
+  return { ingest: createIngest(preparer.prepare, (row) => commit.submit(row)), activity };
+}
+
+/** The dispatcher is another process's. A hint that is lost costs the second until that one's scan. */
+function notifyDispatcher({ hot }: Database): () => void {
+  return () => void hot.notify(DELIVERIES_CHANNEL, '').catch(() => {});
+}
+
+function imapOptions(
+  options: CoreOptions,
+  { database, keyring, egress }: Base,
+): Base & { access: AccessOptions; connect: ConnectTools } & Pick<
+    Parameters<typeof startImapWorker>[0],
+    'log' | 'random' | 'scanMs' | 'probeMs'
+  > {
+  const { google, microsoft, version, bodyLimitBytes, log, imapCa, imapTimeouts } = options;
+  return {
+    database,
+    keyring,
+    egress,
+    access: { google, microsoft, post: createGuardedPost(egress), isTrusted: egress.isTrusted },
+    connect: {
+      resolve: egress.resolveAllowed,
+      version,
+      maxMailBytes: bodyLimitBytes,
+      ca: imapCa,
+      timeouts: imapTimeouts,
+    },
+    log,
+    random: options.random,
+    scanMs: options.scanIntervalMs,
+    probeMs: options.imapProbeMs,
+  };
 }
 
 /** Loaded where it is configured alone: what verifies tokens takes memory. */

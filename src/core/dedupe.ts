@@ -7,7 +7,7 @@ import {
   withoutMboxLine,
 } from './header-block.ts';
 import type { MailContent } from './message.ts';
-import type { RawMail } from './raw-mail.ts';
+import type { MailIdentity, RawMail } from './raw-mail.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -67,22 +67,27 @@ const LONGEST_NAME_BYTES = 80;
  * Time and memory: one pass, no copy of the body.
  */
 export function dedupeKeyOf(mail: RawMail, content: Pick<MailContent, 'messageId'>): Uint8Array {
-  if (mail.identity.base === 'gmail') return gmailKeyOf(mail.identity.id);
+  const keyById = keyOfIdentity(mail.identity);
+  if (keyById !== undefined) return keyById;
   const hash = createHash('sha256');
-  if (mail.identity.base === 'emailid') {
-    // The id holds letters, digits, - and _ only (RFC 8474, 7): it cannot take anything over from the scope.
-    hash.update(`emailid\0${mail.identity.scope}\0${mail.identity.id}`);
+  const bodyStart = findBodyStart(mail.bytes);
+  // Mail whose lines end in CR alone has its Message-ID read since later; its key is what it was before.
+  if (content.messageId === null || hasLinesEndedByCr(mail.bytes)) {
+    hash.update('bytes\0');
+    updateWithAuthorHeaders(hash, withoutStartOfFile(mail.bytes.subarray(0, bodyStart)));
   } else {
-    const bodyStart = findBodyStart(mail.bytes);
-    // Mail whose lines end in CR alone has its Message-ID read since later; its key is what it was before.
-    if (content.messageId === null || hasLinesEndedByCr(mail.bytes)) {
-      hash.update('bytes\0');
-      updateWithAuthorHeaders(hash, withoutStartOfFile(mail.bytes.subarray(0, bodyStart)));
-    } else {
-      hash.update(`message-id\0${content.messageId}\0`);
-    }
-    updateWithLines(hash, withoutTrailingLineEnds(mail.bytes.subarray(bodyStart)));
+    hash.update(`message-id\0${content.messageId}\0`);
   }
+  updateWithLines(hash, withoutTrailingLineEnds(mail.bytes.subarray(bodyStart)));
+  return hash.digest().subarray(0, 16);
+}
+
+/** The key of a mail whose id decides it, before it is fetched; undefined if its bytes do. */
+export function keyOfIdentity(identity: MailIdentity): Uint8Array | undefined {
+  if (identity.base === 'gmail') return gmailKeyOf(identity.id);
+  if (identity.base === 'content') return undefined;
+  // The id holds letters, digits, - and _ only (RFC 8474, 7): it cannot take anything over from the scope.
+  const hash = createHash('sha256').update(`emailid\0${identity.scope}\0${identity.id}`);
   return hash.digest().subarray(0, 16);
 }
 

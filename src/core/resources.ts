@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { imapProviderSchema } from './imap-providers.ts';
 import { sourceKindSchema } from './message.ts';
 
 /*
@@ -41,6 +42,28 @@ export const gmailSettingsSchema = z.strictObject({
   sent: z.boolean().optional().describe('Also mail that was sent and is not in the inbox; not without'),
 });
 
+/** How a source of kind imap reads, without its secrets. */
+export const imapStateSchema = z.object({
+  provider: imapProviderSchema,
+  host: z.string().nullable(),
+  port: z.int().nullable(),
+  security: z.enum(['tls', 'starttls', 'none']),
+  user: z.string().nullable(),
+  standby: z.boolean().describe('Sleeps while another source of the mailbox is alive'),
+  folders: z
+    .array(
+      z.object({
+        path: z.string(),
+        role: z.string().nullable().describe('Its special use, as RFC 6154 has it'),
+        uidValidity: z.int(),
+        uid: z.int().describe('Everything up to it is stored, or has a stub'),
+        error: z.string().nullable().describe('Why it could not be opened'),
+        parkedUntil: time.nullable().describe('It was refused several times, and is left alone until then'),
+      }),
+    )
+    .describe('Those that have been read, and how far'),
+});
+
 export const sourceSchema = z.object({
   id: z.string(),
   tenant: z.string(),
@@ -51,11 +74,15 @@ export const sourceSchema = z.object({
   state: sourceStateSchema,
   mode: z.enum(['push', 'idle', 'poll', 'standby']),
   reason: z.string().nullable(),
-  cursor: z.string().nullable().describe('The greatest history id acknowledged'),
+  cursor: z
+    .string()
+    .nullable()
+    .describe('How far it has read: the greatest history id acknowledged; of imap a UID in each folder'),
   script: z
     .record(z.string(), z.unknown())
     .nullable()
     .describe('What the pushing script last said of itself'),
+  imap: imapStateSchema.nullable().describe('Of kind imap alone'),
   lag: z.int().describe('Mails known of that are not stored yet'),
   leaseHolder: z.string().nullable().describe('The process that works on it'),
   nextAttemptAt: time

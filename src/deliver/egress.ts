@@ -28,6 +28,12 @@ export type Egress = {
    * it.
    */
   resolveAllowed(host: string): Promise<ResolvedAddress[]>;
+
+  /**
+   * Whether a host may be talked to in clear text: it is allowed by its name, or all its addresses are allowed although they
+   * are not on the public internet. Throws as `resolveAllowed`.
+   */
+  isTrusted(host: string): Promise<boolean>;
 };
 
 /**
@@ -66,7 +72,7 @@ export function createEgress(options: {
   const isNameForbidden = (host: string): boolean =>
     METADATA_HOSTS.has(host) || (!isLocalAllowed && LOCAL_HOST.test(host));
 
-  return {
+  const egress: Egress = {
     checkUrl(text) {
       const url = URL.parse(text);
       if (url === null) return { ok: false, reason: 'it is no absolute URL' };
@@ -98,7 +104,17 @@ export function createEgress(options: {
       }
       return found;
     },
+
+    async isTrusted(text) {
+      if (hosts.has(canonicalHost(text))) return true;
+      const found = await egress.resolveAllowed(text);
+      return found.every(({ address }) => {
+        const parsed = parseAddress(address);
+        return parsed !== undefined && !isGlobal(parsed);
+      });
+    },
   };
+  return egress;
 }
 
 type Network = [Address, number];

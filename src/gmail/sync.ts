@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
+import { createLimit } from '../core/limit.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Gmail } from '../sources/gmail/client.ts';
 import { GmailError } from '../sources/gmail/gmail-error.ts';
-import { createLimit } from '../sources/gmail/limit.ts';
 import { type RunResult, type RunTools, runSource } from '../sources/gmail/run.ts';
 import { type Syncer, startSyncer } from '../sources/gmail/syncer.ts';
 import type { Database } from '../store/database.ts';

@@ -4,6 +4,7 @@ import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
 import type { GmailSources } from '../gmail/connect.ts';
+import type { ImapSources } from '../imap/sources.ts';
 import type { Ingest } from '../ingest.ts';
 import type { VerifyPushToken } from '../sources/gmail/push-token.ts';
 import type { Consents } from '../sources/oauth/consent.ts';
@@ -25,6 +26,7 @@ export type Services = {
   pubsub: Pubsub | undefined;
   egress: Egress;
   gmail: GmailSources;
+  imap: ImapSources;
   /** Call after a change that made a source due. */
   wakeSync: () => void;
   /** Call after a commit that made deliveries due. */

@@ -5,7 +5,7 @@ import { gapSchema, type Source, sourceSchema } from '../core/resources.ts';
 import { requestBackfill } from '../store/gap-filling.ts';
 import { listGaps } from '../store/gaps.ts';
 import { resetSource } from '../store/gmail-sources.ts';
-import { findSource, makeSourceDue } from '../store/sources.ts';
+import { findSource, isPushingKind, makeSourceDue } from '../store/sources.ts';
 import { idField, sinceField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
@@ -15,7 +15,7 @@ import type { Services } from './services.ts';
 const params = z.object({ id: z.string() });
 
 /** How far a source has read: looking now, reading old mail again, and what could not be read. */
-export function sourceSyncRoutes({ database: { sql }, wakeSync }: Services): OpenAPIHono {
+export function sourceSyncRoutes({ database: { sql }, imap, wakeSync }: Services): OpenAPIHono {
   const router = createRouter();
 
   /** @throws MailgressError `not_found`, or `conflict` for a source whose program comes to us. */
@@ -23,7 +23,7 @@ export function sourceSyncRoutes({ database: { sql }, wakeSync }: Services): Ope
     const sourceId = idOf(id);
     const source = await findSource(sql, sourceId);
     if (source === undefined) throw notFound(`source ${id}`);
-    if (source.kind !== 'gmail') {
+    if (isPushingKind(source.kind)) {
       throw new MailgressError(
         'conflict',
         `Source ${id} is of kind ${source.kind}: its program decides what it sends`,
@@ -49,7 +49,8 @@ export function sourceSyncRoutes({ database: { sql }, wakeSync }: Services): Ope
         throw new MailgressError('source_stopped', `Source ${id} is stopped; start it first`);
       if (since === undefined) await makeSourceDue(sql, sourceId);
       else await requestBackfill(sql, sourceId, since);
-      wakeSync();
+      if (source.kind === 'imap') imap.wake();
+      else wakeSync();
       return c.json(source, 202);
     },
   );
@@ -66,8 +67,8 @@ export function sourceSyncRoutes({ database: { sql }, wakeSync }: Services): Ope
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const { sourceId } = await findRead(id);
-      const source = await resetSource(sql, sourceId);
+      const { sourceId, source: before } = await findRead(id);
+      const source = before.kind === 'imap' ? await imap.reset(sourceId) : await resetSource(sql, sourceId);
       if (source === undefined) throw notFound(`source ${id}`);
       wakeSync();
       return c.json(source, 200);

@@ -13,6 +13,7 @@ import {
   setSourceWanted,
 } from '../store/sources.ts';
 import { idField, sinceField, tenantField } from './fields.ts';
+import { imapChangeSchema, imapSourceSchema, newImapSourceSchema, settingsOf } from './imap-sources.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
@@ -37,10 +38,16 @@ const newSourceSchema = z.discriminatedUnion('kind', [
       .describe('Mail from then on is read too; without it, what arrives from now on'),
     settings: gmailSettingsSchema.default({}),
   }),
+  newImapSourceSchema,
 ]);
 
+const gmailChangeSchema = z.strictObject({
+  auth: credentialsSchema.optional(),
+  settings: gmailSettingsSchema.optional(),
+});
+
 export function sourceRoutes(services: Services): OpenAPIHono {
-  const { database, keyring, ingressSources, publicUrl, gmail, wakeSync } = services;
+  const { database, keyring, ingressSources, publicUrl, gmail, imap, wakeSync } = services;
   const router = createRouter();
   const { sql } = database;
   const idOf = (text: string) => pathId('src', 'source', text);
@@ -59,7 +66,7 @@ export function sourceRoutes(services: Services): OpenAPIHono {
       description: 'The secret and URL to push to are answered for the kinds that push.',
       request: { params, body: jsonBody(newSourceSchema) },
       responses: {
-        201: answer('The source', z.union([sourceWithSecretSchema, sourceSchema])),
+        201: answer('The source', z.union([sourceWithSecretSchema, imapSourceSchema, sourceSchema])),
         ...problems(400, 401, 404, 409, 503),
       },
     }),
@@ -72,6 +79,11 @@ export function sourceRoutes(services: Services): OpenAPIHono {
         const source = await gmail.create(mailboxId, { credentials, settings, since });
         if (source === undefined) throw notFound(`mailbox ${id}`);
         return c.json(source, 201);
+      }
+      if (body.kind === 'imap') {
+        const made = await imap.create(mailboxId, { ...body, settings: settingsOf(body) });
+        if (made === undefined) throw notFound(`mailbox ${id}`);
+        return c.json(withReport(made), 201);
       }
       const created = await createSource(sql, keyring, { mailboxId, kind: body.kind });
       if (created === undefined) throw notFound(`mailbox ${id}`);
@@ -127,20 +139,27 @@ export function sourceRoutes(services: Services): OpenAPIHono {
       summary: 'Change the credentials or settings of a source that reads; new credentials start it again',
       request: {
         params,
-        body: jsonBody(
-          z.strictObject({ auth: credentialsSchema.optional(), settings: gmailSettingsSchema.optional() }),
-        ),
+        body: jsonBody(z.union([gmailChangeSchema, imapChangeSchema])),
       },
-      responses: { 200: answer('The source', sourceSchema), ...problems(400, 401, 404, 409, 503) },
+      responses: {
+        200: answer('The source', z.union([imapSourceSchema, sourceSchema])),
+        ...problems(400, 401, 404, 409, 503),
+      },
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const { auth: credentials, settings } = c.req.valid('json');
       const source = await findSource(sql, idOf(id));
       if (source === undefined) throw notFound(`source ${id}`);
+      if (source.kind === 'imap') {
+        const { auth, ...given } = parseChange(imapChangeSchema, await c.req.json());
+        const changed = await imap.change(idOf(id), { auth, settings: settingsOf(given) });
+        if (changed === undefined) throw notFound(`source ${id}`);
+        return c.json(withReport(changed), 200);
+      }
       if (source.kind !== 'gmail') {
         throw new MailgressError('conflict', `Source ${id} is of kind ${source.kind}, which has neither`);
       }
+      const { auth: credentials, settings } = parseChange(gmailChangeSchema, await c.req.json());
       const changed = await gmail.change(
         { id: idOf(id), address: source.address },
         { credentials, settings },
@@ -189,6 +208,7 @@ export function sourceRoutes(services: Services): OpenAPIHono {
         if (source === undefined) throw notFound(`source ${id}`);
         ingressSources.forget(idOf(id));
         if (isWanted) wakeSync();
+        if (source.kind === 'imap') imap.wake();
         void endWatches?.();
         return c.json(source, 200);
       },
@@ -217,4 +237,20 @@ export function sourceRoutes(services: Services): OpenAPIHono {
   );
 
   return router;
+}
+
+function withReport({ source, report }: NonNullable<Awaited<ReturnType<Services['imap']['create']>>>) {
+  const { idle, capabilities, available, folders } = report;
+  return {
+    ...source,
+    report: { idle, capabilities, available, folders: folders.map(({ path }) => path) },
+  };
+}
+
+/** What a source can change depends on its kind, which its id does not tell. */
+function parseChange<T>(schema: z.ZodType<T>, body: unknown): T {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
+  throw new MailgressError('bad_request', 'The body is not as a source of this kind takes it', { faults });
 }

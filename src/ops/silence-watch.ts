@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Database } from '../store/database.ts';
+import { noteOutages, OUTAGE_AFTER_MS } from '../store/imap-outages.ts';
 import { noteSilence } from '../store/silence.ts';
 import { describeStoreError } from '../store/unavailable.ts';
 
@@ -14,9 +15,11 @@ export function startSilenceWatch(options: {
   /** Called when an event was appended. */
   onEvent: () => void;
   silentAfterMs?: number | undefined;
+  outageAfterMs?: number | undefined;
   lookMs?: number | undefined;
 }): { stop(): Promise<void> } {
   const { database, log, onEvent, silentAfterMs = SILENT_AFTER_MS, lookMs = LOOK_MS } = options;
+  const { outageAfterMs = OUTAGE_AFTER_MS } = options;
   let looking: Promise<void> | undefined;
   /** Since when this process runs and reaches the database, without a break: so long it could have been told. */
   let reachableSinceMs = performance.now();
@@ -25,6 +28,7 @@ export function startSilenceWatch(options: {
     try {
       const reachableMs = Math.floor(performance.now() - reachableSinceMs);
       if (await database.inTime(noteSilence(database.sql, { silentAfterMs, reachableMs }))) onEvent();
+      if (await database.inTime(noteOutages(database.sql, { outageAfterMs, reachableMs }))) onEvent();
     } catch (error) {
       reachableSinceMs = performance.now();
       log.warn({ reason: describeStoreError(error) }, 'could not look for silent sources');

@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres';
-import type { Credentials } from '../core/credentials.ts';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
+import type { ImapCredentials } from '../core/imap-settings.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { sealCredentials } from './secrets.ts';
@@ -10,7 +10,7 @@ import { isForeignKeyViolation } from './unavailable.ts';
 type Connected = {
   mailboxId: Id<'mbx'>;
   provider: 'microsoft';
-  credentials: Credentials;
+  credentials: ImapCredentials;
   /** Whose mailbox the provider says it is. */
   account: string;
 };
@@ -46,8 +46,10 @@ async function renewCredentials(
   await sql`
     UPDATE sources SET
       credentials = ${sealCredentials(keyring, id, credentials)}, account = ${account.toLowerCase()},
-      is_wanted = true, wanted_at = now(), state = 'disconnected', reason = ${WAITING_FOR_WORKER}, silent_at = NULL,
-      due_at = now(), slow_until = NULL, failures = 0
+      is_wanted = true, wanted_at = now(), state = 'disconnected', reason = ${WAITING_FOR_WORKER}, mode = NULL, fault = NULL,
+      due_at = now(), slow_until = NULL, failures = 0,
+      -- Whoever reads with the old ones has lost its lease.
+      fence = fence + 1, lease_owner = NULL, lease_until = NULL
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
 }

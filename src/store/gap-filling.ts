@@ -23,7 +23,8 @@ export type OpenGap = {
 export async function requestBackfill(sql: Sql, sourceId: Id<'src'>, since: Date): Promise<void> {
   await sql`
     WITH wanted AS (${wantGap(sql, sourceId, { reason: 'requested', since, until: null })})
-    UPDATE sources SET due_at = now() WHERE id = ${uuidOf(sourceId)}`;
+    UPDATE sources SET due_at = now(), hinted_at = CASE WHEN kind = 'imap' THEN now() ELSE hinted_at END
+    WHERE id = ${uuidOf(sourceId)}`;
 }
 
 /** A fragment: the gap of a wish, or the one there is, widened. */

@@ -1,6 +1,7 @@
 import type { Sql } from 'postgres';
 import { type Credentials, credentialsSchema } from '../core/credentials.ts';
 import { type Id, type IdPrefix, idOf, uuidOf } from '../core/ids.ts';
+import { type ImapCredentials, imapCredentialsSchema } from '../core/imap-settings.ts';
 import type { Keyring } from '../core/sealed.ts';
 
 /** How long the secret before the last rotation still counts. */
@@ -23,13 +24,35 @@ function credentialsContext(id: Id<'src'>): string {
   return `${id}/credentials`;
 }
 
-export function sealCredentials(keyring: Keyring, id: Id<'src'>, credentials: Credentials): Buffer {
+export function sealCredentials(
+  keyring: Keyring,
+  id: Id<'src'>,
+  credentials: Credentials | ImapCredentials,
+): Buffer {
   return keyring.seal(JSON.stringify(credentials), credentialsContext(id));
 }
 
 /** @throws MailgressError `configuration` when no key of the ring opens them. */
 export function openCredentials(keyring: Keyring, id: Id<'src'>, sealed: Uint8Array): Credentials {
   return credentialsSchema.parse(JSON.parse(keyring.open(sealed, credentialsContext(id))));
+}
+
+/**
+ * Those of a source of kind imap. The version before kept a consent for Outlook without the user, which its account is.
+ *
+ * @throws as `openCredentials`.
+ */
+export function openImapCredentials(
+  keyring: Keyring,
+  source: { id: Id<'src'>; account: string | null },
+  sealed: Uint8Array,
+): ImapCredentials {
+  const opened: unknown = JSON.parse(keyring.open(sealed, credentialsContext(source.id)));
+  const before = credentialsSchema.safeParse(opened).data;
+  if (before?.type === 'oauth' && source.account !== null) {
+    return { ...before, user: source.account, provider: 'microsoft' };
+  }
+  return imapCredentialsSchema.parse(opened);
 }
 
 /** The secrets in force, newest first: two for a day after a rotation. */

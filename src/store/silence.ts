@@ -29,6 +29,8 @@ export async function noteSilence(
          AS is_silent
     ) now_silent
     WHERE is_silent <> (silent_at IS NOT NULL)
+      -- Whose program comes to us; the others have alarms of their own.
+      AND kind <> 'imap'
       -- Back is who is heard of, not who can no longer be judged.
       AND (is_silent OR greatest(last_proven_alive_at, wanted_at) > silent_at)
     ORDER BY id`;

@@ -1,5 +1,7 @@
 import type { Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
+import { IMAP_PRESETS } from '../core/imap-providers.ts';
+import { imapSettingsSchema } from '../core/imap-settings.ts';
 import type { SourceKind } from '../core/message.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
@@ -89,14 +91,19 @@ export async function setSourceWanted(
       -- One that a worker has to claim is not well before it has been.
       state = CASE WHEN ${isWanted}::boolean AND kind <> 'imap' THEN 'idle' ELSE 'disconnected' END,
       reason = CASE WHEN ${isWanted}::boolean AND kind = 'imap' THEN ${WAITING_FOR_WORKER} END,
-      silent_at = NULL, wanted_at = now(), failures = 0, due_at = now()
+      -- Of an imap source what was told stays told until it is alive, or stopped.
+      silent_at = CASE WHEN ${isWanted}::boolean AND kind = 'imap' THEN silent_at END,
+      alarm = CASE WHEN ${isWanted}::boolean THEN alarm END,
+      wanted_at = now(), failures = 0, fault = NULL, mode = NULL, due_at = now()
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
 }
 
 /** Has it looked at now, unless its provider asked for patience. */
 export async function makeSourceDue(sql: Sql, id: Id<'src'>): Promise<void> {
-  await sql`UPDATE sources SET due_at = now() WHERE id = ${uuidOf(id)}`;
+  await sql`
+    UPDATE sources SET due_at = now(), hinted_at = CASE WHEN kind = 'imap' THEN now() ELSE hinted_at END
+    WHERE id = ${uuidOf(id)}`;
 }
 
 /** Makes a new secret; the one before counts for another day. */
@@ -144,6 +151,8 @@ export async function findIngressSource(
   };
 }
 
+type ImapFolder = NonNullable<Source['imap']>['folders'][number];
+
 type IngressRow = SealedSecrets & {
   kind: SourceKind;
   mailboxId: string;
@@ -156,9 +165,13 @@ type IngressRow = SealedSecrets & {
 
 type SourceRow = Omit<
   Source,
-  'mode' | 'counts' | 'nextAttemptAt' | 'lastProvenAliveAt' | 'lastMessageAt' | 'createdAt'
+  'mode' | 'imap' | 'counts' | 'nextAttemptAt' | 'lastProvenAliveAt' | 'lastMessageAt' | 'createdAt'
 > & {
   isWatched: boolean;
+  account: string | null;
+  settings: Record<string, unknown>;
+  mode: 'idle' | 'poll' | null;
+  folders: ImapFolder[] | null;
   nextAttemptAt: Date;
   lastProvenAliveAt: Date | null;
   lastMessageAt: Date | null;
@@ -172,6 +185,14 @@ function selectSources(sql: Sql) {
   return sql`
     SELECT sources.id, tenant, mailbox_id AS "mailboxId", address, kind, is_wanted AS wanted, state, reason, cursor,
            heartbeat AS script, left(lease_owner::text, 18) AS "leaseHolder", greatest(due_at, slow_until) AS "nextAttemptAt",
+           sources.account, sources.settings, mode,
+           CASE WHEN kind = 'imap' THEN (
+             SELECT json_agg(json_build_object(
+               'path', path, 'role', role, 'uidValidity', uid_validity, 'uid', uid, 'error', error,
+               'parkedUntil', to_char(parked_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+             ) ORDER BY path)
+             FROM imap_folders WHERE source_id = sources.id
+           ) END AS folders,
            EXISTS (
              SELECT FROM gmail_watches WHERE gmail_watches.account = sources.account AND expires_at > now()
            ) AS "isWatched",
@@ -187,7 +208,8 @@ function selectSources(sql: Sql) {
 function toSource(row: SourceRow): Source {
   const { id, mailboxId, lastProvenAliveAt, lastMessageAt, createdAt, failed, missing, openGaps, ...rest } =
     row;
-  const isPushed = isPushingKind(rest.kind);
+  const imap = rest.kind === 'imap' ? toImapState(row) : null;
+  const isBusy = isPushingKind(rest.kind) || !rest.wanted || (imap !== null && rest.leaseHolder !== null);
   return {
     id: idOf('src', id),
     tenant: rest.tenant,
@@ -196,18 +218,43 @@ function toSource(row: SourceRow): Source {
     kind: rest.kind,
     wanted: rest.wanted,
     state: rest.state,
-    mode: isPushed || rest.isWatched ? 'push' : 'poll',
+    mode: modeOf(row),
     reason: rest.reason,
-    cursor: rest.cursor,
+    cursor: imap === null ? rest.cursor : imap.folders.map(cursorOf).join(' ') || null,
     script: rest.script,
+    imap,
     lag: rest.lag,
     leaseHolder: rest.leaseHolder,
-    nextAttemptAt: isPushed || !rest.wanted ? null : rest.nextAttemptAt.toISOString(),
+    nextAttemptAt: isBusy ? null : rest.nextAttemptAt.toISOString(),
     lastProvenAliveAt: lastProvenAliveAt?.toISOString() ?? null,
     lastMessageAt: lastMessageAt?.toISOString() ?? null,
     counts: { failed, missing, openGaps },
     createdAt: createdAt.toISOString(),
   };
+}
+
+function modeOf({ kind, state, mode, isWatched }: SourceRow): Source['mode'] {
+  if (kind === 'imap') return state === 'standby' ? 'standby' : (mode ?? 'idle');
+  return isPushingKind(kind) || isWatched ? 'push' : 'poll';
+}
+
+function toImapState({ account, settings, folders }: SourceRow): NonNullable<Source['imap']> {
+  const { provider, host, port, security, standby } = imapSettingsSchema.parse(settings);
+  const preset = IMAP_PRESETS[provider];
+  return {
+    provider,
+    host: host ?? preset.host ?? null,
+    port: port ?? null,
+    security: security ?? preset.security,
+    user: account,
+    standby,
+    folders: folders ?? [],
+  };
+}
+
+/** As RFC 5092 writes it. */
+function cursorOf({ path, uidValidity, uid }: ImapFolder): string {
+  return `${encodeURIComponent(path)};UIDVALIDITY=${uidValidity}/;UID=${uid}`;
 }
 
 /** Whether a program of the other side brings its mail, so that there is nothing for us to look after. */

@@ -1,7 +1,8 @@
+import type { Limit } from '../../core/limit.ts';
+import { isPassedOver } from '../../core/passed-over.ts';
 import type { Gmail } from './client.ts';
 import { GmailError } from './gmail-error.ts';
-import type { Limit } from './limit.ts';
-import { type GmailSettings, isPassedOver, toRawMail } from './mail.ts';
+import { type GmailSettings, toRawMail } from './mail.ts';
 import type { DueStub, StubResult, SyncStore, TakeMail } from './sync-store.ts';
 
 export type Fetched = { stored: number };

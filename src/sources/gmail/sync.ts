@@ -1,7 +1,7 @@
+import type { Limit } from '../../core/limit.ts';
 import type { Gmail, HistoryPage } from './client.ts';
 import { type Fetched, fetchStubs } from './fetch-stubs.ts';
 import { GmailError } from './gmail-error.ts';
-import type { Limit } from './limit.ts';
 import type { OpenGap, SyncStore, TakeMail } from './sync-store.ts';
 
 /** What a look begins from. */

@@ -12,7 +12,7 @@ export type AccessTokens = {
 
 /** What a token is had for. */
 export type Grant =
-  | { kind: 'refresh-token'; refreshToken: string; client: { id: string; secret: string } }
+  | { kind: 'refresh-token'; refreshToken: string; client: { id: string; secret: string | undefined } }
   /** RFC 7523: the service account asks in the name of `subject`. */
   | { kind: 'service-account'; email: string; privateKey: string; subject: string; scope: string };
 
@@ -34,25 +34,35 @@ const ASSERTION_LIFE_S = 3600;
 const tokenSchema = z.object({
   access_token: z.string().min(1),
   expires_in: z.number().positive().default(3600),
+  /** A new one in the place of the old (RFC 6749, 6): Microsoft's old ones end after 90 days. */
+  refresh_token: z.string().min(1).optional(),
 });
 const refusalSchema = z.object({ error: z.string(), error_description: z.string().optional() });
 
-/**
- * Keeps one token and refreshes it once for all who ask meanwhile (RFC 6749, 6).
- *
- * @param nowMs a monotonic clock.
- */
-export function createAccessTokens(
-  tokenUrl: string,
-  grant: Grant,
-  nowMs: () => number = () => performance.now(),
-): AccessTokens {
+export type TokenOptions = {
+  /** A monotonic clock. */
+  nowMs?: () => number;
+  /** For a token URL that a user named: through a guard. */
+  post?: (url: string, form: URLSearchParams) => Promise<{ status: number; answer: unknown }>;
+  /** Told of a refresh token that came in the place of the one given; the token is handed out once it resolves. */
+  onRotated?: (refreshToken: string) => Promise<void>;
+};
+
+/** Keeps one token and refreshes it once for all who ask meanwhile (RFC 6749, 6). */
+export function createAccessTokens(tokenUrl: string, given: Grant, options: TokenOptions = {}): AccessTokens {
+  const { nowMs = () => performance.now(), post = postDirectly, onRotated } = options;
+  let grant = given;
   let current: { token: string; endsMs: number } | undefined;
   let asking: Promise<string> | undefined;
 
   async function ask(): Promise<string> {
     const askedMs = nowMs();
-    const { access_token: token, expires_in: lifeS } = await requestToken(tokenUrl, grant);
+    const answer = await requestToken(tokenUrl, grant, post);
+    const { access_token: token, expires_in: lifeS, refresh_token: refreshToken } = answer;
+    if (grant.kind === 'refresh-token' && refreshToken !== undefined && refreshToken !== grant.refreshToken) {
+      grant = { ...grant, refreshToken };
+      await onRotated?.(refreshToken);
+    }
     current = { token, endsMs: askedMs + lifeS * 1000 - SPARE_MS };
     return token;
   }
@@ -81,8 +91,16 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-async function requestToken(tokenUrl: string, grant: Grant): Promise<z.infer<typeof tokenSchema>> {
-  const { status, answer } = await post(tokenUrl, formOf(tokenUrl, grant));
+async function requestToken(
+  tokenUrl: string,
+  grant: Grant,
+  post: NonNullable<TokenOptions['post']>,
+): Promise<z.infer<typeof tokenSchema>> {
+  const { status, answer } = await post(tokenUrl, formOf(tokenUrl, grant)).catch((cause) => {
+    throw cause instanceof MailgressError
+      ? new GrantError('not_allowed', cause.message, { cause })
+      : new GrantError('unavailable', 'the token endpoint does not answer', { cause });
+  });
   const token = tokenSchema.safeParse(answer);
   if (status === 200 && token.success) return token.data;
   const refusal = refusalSchema.safeParse(answer).data;
@@ -97,15 +115,14 @@ async function requestToken(tokenUrl: string, grant: Grant): Promise<z.infer<typ
   );
 }
 
-async function post(url: string, body: URLSearchParams): Promise<{ status: number; answer: unknown }> {
-  try {
-    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-    // Not followed: a secret goes where the configuration says, and nowhere else.
-    const response = await fetch(url, { method: 'POST', body, signal, redirect: 'manual' });
-    return { status: response.status, answer: await response.json().catch(() => undefined) };
-  } catch (cause) {
-    throw new GrantError('unavailable', 'the token endpoint does not answer', { cause });
-  }
+async function postDirectly(
+  url: string,
+  body: URLSearchParams,
+): Promise<{ status: number; answer: unknown }> {
+  const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  // Not followed: a secret goes where the configuration says, and nowhere else.
+  const response = await fetch(url, { method: 'POST', body, signal, redirect: 'manual' });
+  return { status: response.status, answer: await response.json().catch(() => undefined) };
 }
 
 function formOf(tokenUrl: string, grant: Grant): URLSearchParams {
@@ -115,7 +132,8 @@ function formOf(tokenUrl: string, grant: Grant): URLSearchParams {
       grant_type: 'refresh_token',
       refresh_token: refreshToken,
       client_id: client.id,
-      client_secret: client.secret,
+      // A public client has none.
+      ...(client.secret !== undefined && { client_secret: client.secret }),
     });
   }
   return new URLSearchParams({

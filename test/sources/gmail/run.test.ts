@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createLimit } from '../../../src/core/limit.ts';
 import type { Gmail, HistoryPage } from '../../../src/sources/gmail/client.ts';
 import { GmailError } from '../../../src/sources/gmail/gmail-error.ts';
-import { createLimit } from '../../../src/sources/gmail/limit.ts';
 import { type RunResult, type RunSource, type RunTools, runSource } from '../../../src/sources/gmail/run.ts';
 
 /*

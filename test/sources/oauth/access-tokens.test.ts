@@ -41,7 +41,7 @@ const tokenOf = (nth: number) => ({ access_token: `token-${nth}`, expires_in: 36
 test('a token is had once for all who ask, and again a minute before it ends', async () => {
   answerJson(200, tokenOf);
   let nowMs = 0;
-  const tokens = createAccessTokens(tokenUrl, GRANT, () => nowMs);
+  const tokens = createAccessTokens(tokenUrl, GRANT, { nowMs: () => nowMs });
   const all = await Promise.all(Array.from({ length: 50 }, () => tokens.get()));
   assert.deepEqual([...new Set(all)], ['token-1']);
   nowMs = 3_539_999;

@@ -1,0 +1,105 @@
+import type { GoogleConfig, MicrosoftConfig, OAuthClientConfig } from '../config.ts';
+import { MailgressError } from '../core/errors.ts';
+import { IMAP_PRESETS, type ImapPreset } from '../core/imap-providers.ts';
+import type { ImapCredentials, ImapSettings } from '../core/imap-settings.ts';
+import type { ImapAuth, ImapServer } from '../sources/imap/connection.ts';
+import { ImapError } from '../sources/imap/imap-error.ts';
+import {
+  type AccessTokens,
+  createAccessTokens,
+  GrantError,
+  type TokenOptions,
+} from '../sources/oauth/access-tokens.ts';
+
+/** Where an account is, and how it is logged in to. */
+export type ImapAccess = {
+  preset: ImapPreset;
+  server: Omit<ImapServer, 'auth'>;
+  /**
+   * What the next login is made with: a token that has just been made, where it goes by one.
+   *
+   * @throws ImapError `needs_reauth` when the consent is gone; `network` or `internal`.
+   */
+  auth(signal: AbortSignal): Promise<ImapAuth>;
+};
+
+export type AccessOptions = {
+  google: GoogleConfig;
+  microsoft: MicrosoftConfig;
+  /** Posts to a token URL that a user named. */
+  post: NonNullable<TokenOptions['post']>;
+  /** Whether a host may be talked to in clear text. */
+  isTrusted: (host: string) => Promise<boolean>;
+};
+
+/**
+ * @param onRotated told of a refresh token that came in the place of the one given.
+ * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for clear text.
+ */
+export async function openAccess(
+  settings: ImapSettings,
+  credentials: ImapCredentials,
+  options: AccessOptions,
+  onRotated?: (refreshToken: string) => Promise<void>,
+): Promise<ImapAccess> {
+  const preset = IMAP_PRESETS[settings.provider];
+  const host = settings.host ?? preset.host;
+  if (host === undefined)
+    throw new MailgressError('bad_request', 'An imap source of no known provider needs a host');
+  const security = settings.security ?? preset.security;
+  const port = settings.port ?? (security === 'tls' ? preset.port : 143);
+  if (security === 'none' && !(await options.isTrusted(host))) {
+    throw new MailgressError(
+      'egress_blocked',
+      `${host} may not be talked to in clear text: use tls or starttls, or name it in MAILGRESS_EGRESS_ALLOW`,
+    );
+  }
+  const server = { host, port, security, advice: preset.advice };
+  if (credentials.type === 'password') {
+    const { user, password: pass } = credentials;
+    return { preset, server, auth: async () => ({ user, pass }) };
+  }
+  const tokens = createTokens(credentials, options, onRotated);
+  const { user } = credentials;
+  return {
+    preset,
+    server,
+    auth: async (signal) => ({ user, accessToken: await tokens.get(signal).catch(throwImapError) }),
+  };
+}
+
+function createTokens(
+  credentials: Extract<ImapCredentials, { type: 'oauth' }>,
+  { google, microsoft, post }: AccessOptions,
+  onRotated: ((refreshToken: string) => Promise<void>) | undefined,
+): AccessTokens {
+  const { provider, refreshToken } = credentials;
+  const grantOf = (client: { id: string; secret: string | undefined }) =>
+    ({ kind: 'refresh-token', refreshToken, client }) as const;
+  const rotation = onRotated === undefined ? {} : { onRotated };
+  if (provider === 'google')
+    return createAccessTokens(google.tokenUrl, grantOf(clientOf(google, 'GOOGLE')), rotation);
+  if (provider === 'microsoft') {
+    return createAccessTokens(microsoft.tokenUrl, grantOf(clientOf(microsoft, 'MICROSOFT')), rotation);
+  }
+  const { tokenUrl, clientId, clientSecret } = credentials;
+  if (tokenUrl === undefined || clientId === undefined) {
+    throw new MailgressError('bad_request', 'auth of provider custom needs tokenUrl and clientId');
+  }
+  return createAccessTokens(tokenUrl, grantOf({ id: clientId, secret: clientSecret }), { ...rotation, post });
+}
+
+function clientOf({ client }: { client: OAuthClientConfig | undefined }, prefix: string): OAuthClientConfig {
+  if (client !== undefined) return client;
+  const variables = `${prefix}_CLIENT_ID and ${prefix}_CLIENT_SECRET`;
+  throw new MailgressError('oauth_not_configured', `To log in this way the service needs ${variables}`);
+}
+
+const FAULTS = { consent_gone: 'needs_reauth', not_allowed: 'internal', unavailable: 'network' } as const;
+
+function throwImapError(error: unknown): never {
+  if (error instanceof GrantError) {
+    throw new ImapError(FAULTS[error.kind], `no access token: ${error.message}`, { cause: error });
+  }
+  throw error;
+}

@@ -1,0 +1,163 @@
+import { resolveSrv } from 'node:dns/promises';
+import { MailgressError } from '../core/errors.ts';
+import type { Id } from '../core/ids.ts';
+import { imapHostOf, providerOfAddress, providerOfHost } from '../core/imap-providers.ts';
+import { type ImapCredentials, type ImapSettings, imapSettingsSchema } from '../core/imap-settings.ts';
+import type { Source } from '../core/resources.ts';
+import type { Keyring } from '../core/sealed.ts';
+import { type ConnectTools, openConnection } from '../sources/imap/connection.ts';
+import { findImapServer } from '../sources/imap/find-server.ts';
+import { ImapError } from '../sources/imap/imap-error.ts';
+import { type ImapReport, inspectAccount } from '../sources/imap/verify.ts';
+import type { Database } from '../store/database.ts';
+import {
+  changeImapSource,
+  createImapSource,
+  findImapSource,
+  IMAP_CHANNEL,
+  resetImapSource,
+} from '../store/imap-sources.ts';
+import { findMailbox } from '../store/mailboxes.ts';
+import { openImapCredentials } from '../store/secrets.ts';
+import { type AccessOptions, openAccess } from './access.ts';
+
+/** How mail is read, as it is asked for: what is left out follows from the address. */
+export type ImapInput = {
+  auth: ImapCredentials;
+  settings: Partial<ImapSettings>;
+  since?: Date | undefined;
+};
+
+export type ImapChange = { auth?: ImapCredentials | undefined; settings?: Partial<ImapSettings> | undefined };
+
+/** Makes and changes sources of kind imap: whatever is kept has logged in and listed before. */
+export type ImapSources = {
+  /**
+   * @returns undefined if there is no such mailbox.
+   * @throws MailgressError `bad_request`, `credentials_refused`, `egress_blocked`, `oauth_not_configured`,
+   * `provider_unavailable`.
+   */
+  create(mailboxId: Id<'mbx'>, input: ImapInput): Promise<{ source: Source; report: ImapReport } | undefined>;
+  /** Changes what is given, and starts the source again. Throws as `create`. */
+  change(id: Id<'src'>, change: ImapChange): Promise<{ source: Source; report: ImapReport } | undefined>;
+  reset(id: Id<'src'>): Promise<Source | undefined>;
+  /** Has workers look at once, wherever they are. */
+  wake(): void;
+};
+
+/** Somebody waits for the answer. */
+const VERIFY_TIMEOUT_MS = 25_000;
+
+export function createImapSources(options: {
+  database: Database;
+  keyring: Keyring;
+  access: AccessOptions;
+  connect: ConnectTools;
+}): ImapSources {
+  const { keyring, access, connect, database } = options;
+  const { sql, hot } = database;
+  // A word that is lost costs the second until a worker's next scan.
+  const wake = () => void hot.notify(IMAP_CHANNEL, '').catch(() => {});
+
+  async function verify(
+    settings: ImapSettings,
+    given: ImapCredentials,
+  ): Promise<{ report: ImapReport; credentials: ImapCredentials }> {
+    let credentials = given;
+    const signal = AbortSignal.timeout(VERIFY_TIMEOUT_MS);
+    try {
+      const account = await openAccess(settings, given, access, async (refreshToken) => {
+        if (given.type === 'oauth') credentials = { ...given, refreshToken };
+      });
+      const auth = await account.auth(signal);
+      const connection = await openConnection({ ...account.server, auth }, connect, signal);
+      try {
+        return { report: await inspectAccount(connection, settings.folders, settings.provider), credentials };
+      } finally {
+        await connection.end();
+      }
+    } catch (error) {
+      return throwForCaller(error, signal);
+    }
+  }
+
+  return {
+    wake,
+
+    async create(mailboxId, { auth, settings: given, since }) {
+      const mailbox = await findMailbox(sql, mailboxId);
+      if (mailbox === undefined) return undefined;
+      const settings = await completeSettings(given, mailbox.address);
+      const { report, credentials } = await verify(settings, auth);
+      const { folders } = report;
+      const input = { credentials, settings, folders, since };
+      const source = await createImapSource(sql, keyring, mailboxId, input);
+      wake();
+      return source && { source, report };
+    },
+
+    async change(id, { auth, settings: given = {} }) {
+      const before = await findImapSource(sql, id);
+      if (before === undefined) return undefined;
+      const known = imapSettingsSchema.parse(before.settings);
+      const settings = imapSettingsSchema.parse({ ...known, ...given });
+      const { account, credentials: sealed } = before;
+      if (auth === undefined && sealed === null) {
+        throw new MailgressError('bad_request', 'The source has no credentials: give `auth`');
+      }
+      const kept = auth ?? (sealed && openImapCredentials(keyring, { id, account }, sealed));
+      if (kept === null) throw new MailgressError('internal', 'a source without credentials');
+      const { report, credentials } = await verify(settings, kept);
+      const isOther =
+        credentials.user.toLowerCase() !== account ||
+        settings.host !== known.host ||
+        settings.provider !== known.provider;
+      const { folders } = report;
+      const source = await changeImapSource(sql, keyring, id, { credentials, settings, folders, isOther });
+      wake();
+      return source && { source, report };
+    },
+
+    async reset(id) {
+      const source = await resetImapSource(sql, id);
+      wake();
+      return source;
+    },
+  };
+}
+
+/** The provider by host or address; the host by the provider, or as the domain's DNS tells it (RFC 6186). */
+async function completeSettings(given: Partial<ImapSettings>, address: string): Promise<ImapSettings> {
+  const provider =
+    given.provider ?? (given.host === undefined ? providerOfAddress(address) : providerOfHost(given.host));
+  const host = given.host ?? (provider === providerOfAddress(address) ? imapHostOf(address) : undefined);
+  const settings = imapSettingsSchema.parse({ ...given, provider: provider ?? 'generic', host });
+  if (settings.host !== undefined || settings.provider !== 'generic') return settings;
+  const found = await findImapServer(address, resolveSrv).catch(() => undefined);
+  if (found === undefined) {
+    throw new MailgressError(
+      'bad_request',
+      `Where ${address} has its mail is not known: say \`host\` (its domain has no records of RFC 6186)`,
+    );
+  }
+  return { ...settings, ...found, provider: providerOfHost(found.host) };
+}
+
+function throwForCaller(error: unknown, signal: AbortSignal): never {
+  if (signal.aborted) {
+    const message = 'The server takes too long to log in and list its folders';
+    throw new MailgressError('provider_unavailable', message, { retryable: true, cause: error });
+  }
+  if (!(error instanceof ImapError)) throw error;
+  const { fault, message, cause } = error;
+  if (cause instanceof MailgressError) throw cause;
+  if (fault === 'auth' || fault === 'needs_reauth') {
+    throw new MailgressError('credentials_refused', message, { cause: error });
+  }
+  if (fault === 'tls' || fault === 'folder' || fault === 'protocol') {
+    throw new MailgressError('bad_request', `${TITLES[fault]}: ${message}`, { cause: error });
+  }
+  throw new MailgressError('provider_unavailable', message, { retryable: true, cause: error });
+}
+
+const TITLES = { tls: 'No secure connection', folder: 'No such folder', protocol: 'No IMAP server' } as const;

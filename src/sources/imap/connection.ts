@@ -1,0 +1,250 @@
+import { isIP } from 'node:net';
+import { ImapFlow } from 'imapflow';
+import { MailgressError } from '../../core/errors.ts';
+import { ImapError, toImapError } from './imap-error.ts';
+
+/** Where a mailbox is, and who asks. */
+export type ImapServer = {
+  host: string;
+  port: number;
+  /** `none`: in clear text. STARTTLS never falls back to that. */
+  security: 'tls' | 'starttls' | 'none';
+  auth: ImapAuth;
+  /** What to do when the login is refused, for the person who reads why. */
+  advice: string;
+};
+
+export type ImapAuth = { user: string; pass: string } | { user: string; accessToken: string };
+
+export type ConnectTools = {
+  /** The addresses that the host may be dialled at; throws for one that may not be reached. */
+  resolve: (host: string) => Promise<{ address: string }[]>;
+  /** Names us to the server (RFC 2971). */
+  version: string;
+  /** The largest mail that is read whole. */
+  maxMailBytes: number;
+  /** PEM of who may sign certificates, instead of those that everybody trusts. */
+  ca?: string | undefined;
+  timeouts?: Partial<ImapTimeouts> | undefined;
+};
+
+export type ImapTimeouts = {
+  /** Until TCP and TLS stand; and again until the greeting, and the login. */
+  connectMs: number;
+  /** For the answer to a command that has little to say. */
+  commandMs: number;
+};
+
+const DEFAULT_TIMEOUTS: ImapTimeouts = { connectMs: 10_000, commandMs: 15_000 };
+
+/** A hostile server's line; SEARCH over a million mails answers with 8 MB of numbers. */
+const MAX_LINE_BYTES = 16 * 1024 * 1024;
+/** Around a literal. */
+const RESPONSE_SPARE_BYTES = 1024 * 1024;
+const MAX_TOKENS = 200_000;
+/** Quiet for so long in the middle of an answer, a server is gone. Idling is watched by the session's probes. */
+const SOCKET_TIMEOUT_MS = 60_000;
+const LOGOUT_MS = 2000;
+
+/** One logged-in connection, used by one caller at a time. */
+export type ImapConnection = {
+  readonly client: ImapFlow;
+  /** Whether it can be told of new mail. */
+  hasIdle(): boolean;
+  has(capability: string): boolean;
+  /**
+   * Runs a command, or several in a row.
+   *
+   * @param deadlineMs how long all of it may take; then the connection is closed.
+   * @throws ImapError, also when the connection ended although the command seems to have an answer.
+   */
+  run<T>(work: (client: ImapFlow) => Promise<T>, deadlineMs?: number): Promise<T>;
+  /** Lets the server tell what comes, until the next command. Never fails: what ends it shows at that command. */
+  idle(): void;
+  /** `onChange` is called when the server told of mail, or the connection ended. */
+  onChange(listener: () => void): void;
+  isOpen(): boolean;
+  /** Says goodbye (DONE, LOGOUT) if that is possible, and closes; within a few seconds. */
+  end(): Promise<void>;
+  close(): void;
+};
+
+/** Of a host with many, those tried in one attempt. */
+const MAX_ADDRESSES = 3;
+
+/**
+ * Connects and logs in, at the first address of the host that answers.
+ *
+ * @param signal ends the attempt.
+ * @throws ImapError by class; the reason of the signal.
+ */
+export async function openConnection(
+  server: ImapServer,
+  tools: ConnectTools,
+  signal: AbortSignal,
+): Promise<ImapConnection> {
+  const timeouts = { ...DEFAULT_TIMEOUTS, ...tools.timeouts };
+  const addresses = await resolveHost(server.host, tools, timeouts.connectMs, signal);
+  for (const [at, address] of addresses.entries()) {
+    try {
+      return await openAt(address, server, tools, timeouts, signal);
+    } catch (error) {
+      const isOutOfReach = error instanceof ImapError && error.fault === 'network';
+      if (!isOutOfReach || at === addresses.length - 1) throw error;
+    }
+  }
+  throw new ImapError('network', `${server.host} has no address`);
+}
+
+async function openAt(
+  address: string,
+  server: ImapServer,
+  tools: ConnectTools,
+  timeouts: ImapTimeouts,
+  signal: AbortSignal,
+): Promise<ImapConnection> {
+  const { host, port, security, auth } = server;
+  const secret = 'pass' in auth ? auth.pass : auth.accessToken;
+  const context = { host, isOauth: 'accessToken' in auth, advice: server.advice, secrets: [secret] };
+  const client = new ImapFlow({
+    // Dialled as it was judged: the name would be looked up again.
+    host: address,
+    port,
+    ...(isIP(host) === 0 && { servername: host }),
+    secure: security === 'tls',
+    doSTARTTLS: security === 'starttls',
+    auth,
+    tls: { minVersion: 'TLSv1.2', ...(tools.ca !== undefined && { ca: tools.ca }) },
+    logger: false,
+    disableAutoIdle: true,
+    // zlib's windows would take more memory than all the rest of an idle connection.
+    disableCompression: true,
+    clientInfo: { name: 'Mailgress', version: tools.version },
+    connectionTimeout: timeouts.connectMs,
+    greetingTimeout: timeouts.connectMs,
+    socketTimeout: SOCKET_TIMEOUT_MS,
+    maxLineLength: MAX_LINE_BYTES,
+    maxLiteralSize: tools.maxMailBytes,
+    maxResponseSize: tools.maxMailBytes + RESPONSE_SPARE_BYTES,
+    maxResponseTokens: MAX_TOKENS,
+  });
+  // Before anything else, and for ever: an error that nobody listens to ends the process.
+  let failure: unknown;
+  let listener = () => {};
+  client.on('error', (error) => {
+    failure ??= error;
+    listener();
+  });
+  client.on('close', () => listener());
+  client.on('exists', () => listener());
+
+  const connection: ImapConnection = {
+    client,
+    hasIdle: () => client.capabilities.has('IDLE'),
+    has: (capability) => client.capabilities.has(capability),
+    isOpen: () => client.usable && !client.isClosed,
+    async run(work, deadlineMs = timeouts.commandMs) {
+      if (!connection.isOpen()) throw lost();
+      try {
+        const result = await withDeadline(work(client), deadlineMs);
+        // Some commands of a connection that ends in the middle answer as if there were nothing.
+        if (!connection.isOpen()) throw lost();
+        return result;
+      } catch (error) {
+        if (error instanceof ImapError) throw error;
+        // Rejected because the connection has ended, it says less than what ended it.
+        if (!connection.isOpen() && !isRefusal(error)) throw lost();
+        throw toImapError(error, { ...context, phase: 'session' });
+      }
+    },
+    idle() {
+      // It settles when the next command breaks it, or with the connection, which that command finds.
+      client.idle().catch(() => {});
+    },
+    onChange(onChange) {
+      listener = onChange;
+    },
+    async end() {
+      if (connection.isOpen()) await withDeadline(client.logout(), LOGOUT_MS).catch(() => {});
+      client.close();
+    },
+    close: () => client.close(),
+  };
+
+  /** Why the connection has ended: an `error` event tells more than the command that met it, and a BYE more than nothing. */
+  function lost(): ImapError {
+    const ended = failure ?? {
+      code: 'NoConnection',
+      message: 'the connection was closed',
+      reason: client.byeReason,
+    };
+    return toImapError(ended, { ...context, phase: 'session' });
+  }
+
+  /** Closes what does not answer: whatever comes later would be taken for the answer to the next command. */
+  async function withDeadline<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(
+          new ImapError('network', `${host} has not answered for ${Math.round(deadlineMs / 1000)} seconds`),
+        );
+        client.close();
+      }, deadlineMs);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  const abort = () => client.close();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    signal.throwIfAborted();
+    await withDeadline(client.connect(), 3 * timeouts.connectMs);
+    signal.throwIfAborted();
+    // imapflow would ask for an EMAILID then; a Gmail mail goes by its X-GM-MSGID on every path.
+    if (client.capabilities.has('X-GM-EXT-1')) client.capabilities.delete('OBJECTID');
+    return connection;
+  } catch (error) {
+    client.close();
+    signal.throwIfAborted();
+    if (error instanceof ImapError) throw error;
+    throw toImapError(failure !== undefined && !isRefusal(error) ? failure : error, {
+      ...context,
+      phase: 'connect',
+    });
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** The server's own word on the login counts more than how the connection ended after it. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && ('responseStatus' in error || 'authenticationFailed' in error);
+}
+
+async function resolveHost(
+  host: string,
+  { resolve }: ConnectTools,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const late = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  const aborted = new Promise<never>((_, reject) => {
+    late.addEventListener('abort', () => reject(late.reason), { once: true });
+  });
+  try {
+    const found = await Promise.race([resolve(host), aborted]);
+    return found.slice(0, MAX_ADDRESSES).map(({ address }) => address);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (late.aborted)
+      throw new ImapError('network', `the name ${host} could not be looked up in time`, { cause: error });
+    // The guard's own sentence; whoever asked for the source is told its code as well.
+    if (error instanceof MailgressError) throw new ImapError('network', error.message, { cause: error });
+    throw toImapError(error, { host, phase: 'connect', isOauth: false });
+  }
+}

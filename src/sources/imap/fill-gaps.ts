@@ -1,0 +1,145 @@
+import { keyOfIdentity } from '../../core/dedupe.ts';
+import type { ImapConnection } from './connection.ts';
+import { ImapError } from './imap-error.ts';
+import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
+import { mailPlaceOf, parseMailPlace } from './place.ts';
+import { dayBefore, type Folder, type FolderTools } from './read-folder.ts';
+import { readMails } from './read-mails.ts';
+import { type DueStub, type FolderGap, held, type StubResult } from './session-store.ts';
+
+/*
+ * What is read beside new mail: the mails of a gap are listed page by page and become stubs; stubs are fetched when they are
+ * due. New mail comes first, so this goes on a page at a time.
+ */
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+/** After try 1, 2, 3 ... of a mail that cannot be had; then it is kept as failed. Two days in all. */
+const WAITS_MS = [
+  MINUTE_MS,
+  5 * MINUTE_MS,
+  30 * MINUTE_MS,
+  2 * HOUR_MS,
+  6 * HOUR_MS,
+  12 * HOUR_MS,
+  24 * HOUR_MS,
+];
+
+/** UIDs that one search looks at: over all of a large folder it would be told the same millions for each page. */
+const SEARCH_REACH = 20_000;
+
+/** Keeps the next page of a gap of the selected folder: a stub for each mail in its stretch that is not stored. */
+export async function listGapPage(
+  connection: ImapConnection,
+  folder: Folder,
+  gap: FolderGap,
+  { store, scope }: FolderTools,
+): Promise<void> {
+  const { cursor, path } = folder;
+  if (cursor === undefined)
+    throw new ImapError('internal', 'a gap of a folder is listed before it was opened');
+  let after = gap.pageToken === null ? 0 : Number(gap.pageToken);
+  let uids: number[] = [];
+  // What is behind the cursor is read without this.
+  for (let reach = SEARCH_REACH; uids.length === 0 && after < cursor.uid; reach *= 4) {
+    const end = Math.min(after + reach, cursor.uid);
+    uids = await searchUids(connection, { uid: `${after + 1}:${end}`, since: dayBefore(gap.since) }, after);
+    if (uids.length <= LISTING_PAGE) after = end;
+  }
+  const page = uids.slice(0, LISTING_PAGE);
+  const mails = await listMails(connection, page, scope);
+  const wanted = mails.filter(
+    ({ internalDate }) =>
+      internalDate === null ||
+      (internalDate >= gap.since && (gap.until === null || internalDate < gap.until)),
+  );
+  const stubs = wanted.map(({ uid, identity }) => ({
+    providerId: mailPlaceOf(path, cursor.uidValidity, uid),
+    key: keyOfIdentity(identity) ?? null,
+  }));
+  const reached = uids.length > page.length ? (page.at(-1) ?? after) : after;
+  const next = reached < cursor.uid ? String(reached) : null;
+  held(await store.keepGapPage(gap, { stubs, listed: wanted.length, next }));
+}
+
+/** The stubs of one folder and UIDVALIDITY, by UID; what is none of these is settled by other means. */
+export function sortStubs(
+  stubs: readonly DueStub[],
+): Map<string, { stub: DueStub; uid: number; uidValidity: number }[]> {
+  const byPath = new Map<string, { stub: DueStub; uid: number; uidValidity: number }[]>();
+  for (const stub of stubs) {
+    const place = parseMailPlace(stub.providerId);
+    if (place === undefined) continue;
+    byPath.set(place.path, [...(byPath.get(place.path) ?? []), { stub, ...place }]);
+  }
+  return byPath;
+}
+
+/**
+ * Fetches stubs of the selected folder and hands their mails over; each is settled once its mail is durable.
+ *
+ * @throws as `readMails`; the stubs that were under way count a try if the connection ended, for one of them may be why.
+ */
+export async function fetchStubs(
+  connection: ImapConnection,
+  folder: Folder,
+  stubs: readonly { stub: DueStub; uid: number; uidValidity: number }[],
+  tools: FolderTools,
+): Promise<{ hasMail: boolean }> {
+  const { store } = tools;
+  const uidValidity = folder.cursor?.uidValidity;
+  const results: StubResult[] = [];
+  const byUid = new Map<number, DueStub>();
+  for (const { stub, ...place } of stubs) {
+    if (stub.isStored) results.push({ id: stub.id, outcome: 'settled' });
+    else if (place.uidValidity !== uidValidity) {
+      results.push({
+        id: stub.id,
+        outcome: 'missing',
+        error: 'the folder got new UIDs before it was fetched',
+      });
+    } else byUid.set(place.uid, stub);
+  }
+  let hasMail = false;
+  try {
+    const mails = await listMails(
+      connection,
+      [...byUid.keys()].sort((a, b) => a - b),
+      tools.scope,
+    );
+    const isThere = new Set(mails.map(({ uid }) => uid));
+    for (const [uid, { id }] of byUid) {
+      if (!isThere.has(uid))
+        results.push({ id, outcome: 'missing', error: 'it was gone when it was to be fetched' });
+    }
+    const isCautious = stubs.some(({ stub }) => stub.attempts > 0);
+    for await (const page of readMails(connection, mails, { ...tools, folder, isCautious })) {
+      const settled = page.flatMap((result): StubResult[] => {
+        const stub = byUid.get(result.uid);
+        byUid.delete(result.uid);
+        if (stub === undefined) return [];
+        const { id } = stub;
+        if (result.outcome === 'retry') return [afterFailure(stub, result.error)];
+        return 'error' in result
+          ? [{ id, outcome: result.outcome, error: result.error }]
+          : [{ id, outcome: result.outcome }];
+      });
+      hasMail ||= page.some(({ outcome }) => outcome === 'stored');
+      await store.settleStubs(settled);
+    }
+    if (results.length > 0) await store.settleStubs(results);
+  } catch (error) {
+    if (error instanceof ImapError && !connection.isOpen()) {
+      const [first] = [...byUid.values()];
+      if (first !== undefined) await store.settleStubs([afterFailure(first, error.message)]);
+    }
+    throw error;
+  }
+  return { hasMail };
+}
+
+function afterFailure({ id, attempts }: DueStub, error: string): StubResult {
+  const delayMs = WAITS_MS[attempts];
+  return delayMs === undefined ? { id, outcome: 'failed', error } : { id, outcome: 'retry', error, delayMs };
+}

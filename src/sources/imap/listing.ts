@@ -1,0 +1,157 @@
+import type { FetchMessageObject } from 'imapflow';
+import { gmailIdFromDecimal } from '../../core/gmail-id.ts';
+import type { MailIdentity } from '../../core/raw-mail.ts';
+import type { ImapConnection } from './connection.ts';
+import { ImapError } from './imap-error.ts';
+
+/** A mail as the server lists it, without its bytes. */
+export type ListedMail = {
+  uid: number;
+  /** Undefined where the server does not say. */
+  sizeBytes: number | undefined;
+  internalDate: Date | null;
+  identity: MailIdentity;
+  threadId: string | null;
+  labels: ReadonlySet<string>;
+};
+
+/** UIDs are unsigned 32-bit numbers, not 0 (RFC 9051, 2.3.1.1). */
+const MAX_UID = 2 ** 32 - 1;
+/** Mails listed at once: a page of the answer, and a command line that any server takes. Yahoo allows 1,000. */
+export const LISTING_PAGE = 500;
+/** A step of the UID so large is not believed without asking the server where it stands. */
+const SUSPICIOUS_STEP = 100_000;
+const LISTING_DEADLINE_MS = 60_000;
+
+/**
+ * The mails of the selected folder behind a UID, in its order: the first page of them.
+ *
+ * @param expected how many there may be; undefined: any number. Few are asked for at once, without a search before.
+ * @param scope what an EMAILID is unique in: the server and the account.
+ * @throws ImapError, `protocol` also for UIDs that the server cannot have given out.
+ */
+export async function listMailsBehind(
+  connection: ImapConnection,
+  after: number,
+  expected: number | undefined,
+  scope: string,
+): Promise<{ mails: ListedMail[]; hasMore: boolean }> {
+  if (after >= MAX_UID) return { mails: [], hasMore: false };
+  if (expected !== undefined && expected <= LISTING_PAGE) {
+    // `n:*` always answers the last mail, also one before n (RFC 9051, 6.4.4.1): what is not behind is dropped.
+    const mails = await fetchListing(connection, `${after + 1}:*`, after, scope);
+    return { mails: mails.slice(0, LISTING_PAGE), hasMore: mails.length > LISTING_PAGE };
+  }
+  const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
+  const page = uids.slice(0, LISTING_PAGE);
+  const mails = page.length === 0 ? [] : await fetchListing(connection, rangesOf(page), after, scope);
+  return { mails, hasMore: uids.length > page.length };
+}
+
+/** Mails by their UIDs; those that are gone are left out. */
+export async function listMails(
+  connection: ImapConnection,
+  uids: readonly number[],
+  scope: string,
+): Promise<ListedMail[]> {
+  return uids.length === 0 ? [] : fetchListing(connection, rangesOf(uids), 0, scope);
+}
+
+/**
+ * UIDs of the selected folder that match, in their order, behind `after`.
+ *
+ * @throws ImapError also when the server refuses the search.
+ */
+export async function searchUids(
+  connection: ImapConnection,
+  query: { uid?: string; since?: Date; before?: Date; gmraw?: string },
+  after = 0,
+): Promise<number[]> {
+  const found = await connection.run((client) => client.search(query, { uid: true }), LISTING_DEADLINE_MS);
+  if (!Array.isArray(found)) throw new ImapError('protocol', 'the server refuses to search');
+  return found.filter((uid) => isUid(uid) && uid > after).sort((a, b) => a - b);
+}
+
+async function fetchListing(
+  connection: ImapConnection,
+  range: string,
+  after: number,
+  scope: string,
+): Promise<ListedMail[]> {
+  const isGmail = connection.has('X-GM-EXT-1');
+  const query = {
+    uid: true,
+    size: true,
+    internalDate: true,
+    ...(isGmail && { labels: true, threadId: true }),
+  };
+  const rows = await connection.run(
+    (client) => client.fetchAll(range, query, { uid: true }),
+    LISTING_DEADLINE_MS,
+  );
+  // Once each, in order; a row of flags alone is news of a mail that is no answer to this.
+  const byUid = new Map(rows.filter(isListed).map((row) => [row.uid, row]));
+  const mails = [...byUid.values()]
+    .filter(({ uid }) => uid > after)
+    .sort((a, b) => a.uid - b.uid)
+    .map((row) => toListed(row, isGmail, scope));
+  await refuseImpossibleUids(connection, after, mails);
+  return mails;
+}
+
+/** A UID that the server has not come to yet would have the cursor pass all that arrives from now on. */
+async function refuseImpossibleUids(
+  connection: ImapConnection,
+  after: number,
+  mails: readonly ListedMail[],
+): Promise<void> {
+  const highest = mails.at(-1)?.uid ?? 0;
+  const { mailbox } = connection.client;
+  if (mailbox === false || highest - after < SUSPICIOUS_STEP || highest < mailbox.uidNext) return;
+  const status = await connection.run((client) => client.status(mailbox.path, { uidNext: true }));
+  if (status === false || status.uidNext === undefined || highest >= status.uidNext) {
+    throw new ImapError('protocol', `the server lists a mail with UID ${highest}, which it has not come to`);
+  }
+}
+
+function isListed(row: FetchMessageObject): boolean {
+  return isUid(row.uid) && (row.size !== undefined || row.internalDate !== undefined);
+}
+
+function isUid(uid: unknown): uid is number {
+  return typeof uid === 'number' && Number.isSafeInteger(uid) && uid > 0 && uid <= MAX_UID;
+}
+
+function toListed(row: FetchMessageObject, isGmail: boolean, scope: string): ListedMail {
+  return {
+    uid: row.uid,
+    sizeBytes: row.size,
+    internalDate: dateOf(row.internalDate),
+    identity: identityOf(row.emailId, isGmail, scope),
+    threadId: isGmail && row.threadId !== undefined ? gmailIdFromDecimal(row.threadId) : null,
+    labels: row.labels ?? new Set(),
+  };
+}
+
+function identityOf(emailId: string | undefined, isGmail: boolean, scope: string): MailIdentity {
+  if (emailId === undefined) return { base: 'content' };
+  if (isGmail) return { base: 'gmail', id: gmailIdFromDecimal(emailId) };
+  return { base: 'emailid', scope, id: emailId };
+}
+
+function dateOf(date: Date | string | undefined): Date | null {
+  const parsed = date === undefined ? undefined : new Date(date);
+  return parsed === undefined || Number.isNaN(parsed.getTime()) ? null : parsed;
+}
+
+/** UIDs in order as a sequence set (RFC 9051, 9): `1:3,7`. */
+export function rangesOf(uids: readonly number[]): string {
+  const ranges: string[] = [];
+  for (let at = 0; at < uids.length; ) {
+    const start = at;
+    while (uids[at + 1] === (uids[at] ?? 0) + 1) at++;
+    ranges.push(at === start ? `${uids[start]}` : `${uids[start]}:${uids[at]}`);
+    at++;
+  }
+  return ranges.join(',');
+}

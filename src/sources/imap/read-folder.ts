@@ -1,0 +1,248 @@
+import type { ImapConnection } from './connection.ts';
+import { ImapError } from './imap-error.ts';
+import { LISTING_PAGE, listMails, listMailsBehind, searchUids } from './listing.ts';
+import { mailPlaceOf, placeOf } from './place.ts';
+import { type MailResult, type ReadTools, readMails } from './read-mails.ts';
+import { type FolderCursor, held, type PassedMail, type SessionStore } from './session-store.ts';
+
+/*
+ * One folder, from its cursor to its end. Everything that reads goes through here: what IDLE tells, polls, and sweeps.
+ *
+ * The cursor moves a page at a time, when every mail of the page is stored or has a stub; so it never passes what nothing
+ * stands for. It counts under the UIDVALIDITY that it was made under alone. Under another one, or when the folder has come
+ * to fewer UIDs than were read, the folder is begun anew at its end, and a gap stands for what may have been missed.
+ */
+
+export type FolderTools = Omit<ReadTools, 'folder' | 'isCautious'> & {
+  store: SessionStore;
+  /** What an EMAILID is unique in. */
+  scope: string;
+  /** From when on mail of a folder that has no cursor is wanted. */
+  newFolderSince: Date;
+  /** When the whole source was last proven to be read to its end; undefined: never. */
+  provenAt: () => Date | undefined;
+  now: () => Date;
+};
+
+/** A folder that is watched. Changed as it is read. */
+export type Folder = {
+  path: string;
+  role: string | null;
+  cursor: FolderCursor | undefined;
+  /** When its place was last written down. */
+  notedAt: Date | undefined;
+};
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+/**
+ * After a change of UIDVALIDITY mail is listed from so long before the folder was last read: longer than a mail that cannot be
+ * had is tried again.
+ */
+const RESCAN_OVERLAP_MS = 3 * DAY_MS;
+/** Between the clocks of two paths of one mailbox. */
+const STANDBY_MARGIN_MS = HOUR_MS;
+/** Connections that ended while the same mails were fetched: from then on each by itself, and then past the first. */
+const CAUTIOUS_AFTER_STRIKES = 2;
+const PASS_AFTER_STRIKES = 4;
+const FIRST_RETRY_MS = MINUTE_MS;
+/** Its place in memory is written down again after so long, although nothing has changed. */
+const NOTE_EACH_MS = 10 * MINUTE_MS;
+
+/**
+ * Opens a folder, read-only, and brings its cursor in line with it.
+ *
+ * @param isWakingUp others have read the mailbox until now: what they have stored is not listed.
+ * @returns how many mails may be behind the cursor; undefined: unknown.
+ * @throws ImapError, `folder` for one that cannot be opened; LeaseLost.
+ */
+export async function openFolder(
+  connection: ImapConnection,
+  folder: Folder,
+  tools: FolderTools,
+  isWakingUp: boolean,
+): Promise<number | undefined> {
+  const { store } = tools;
+  const mailbox = await connection.run((client) => client.mailboxOpen(folder.path, { readOnly: true }));
+  const uidValidity = Number(mailbox.uidValidity ?? 0);
+  const lastUid = await lastUidOf(connection, mailbox);
+  const { cursor } = folder;
+  if (cursor === undefined) {
+    const { path, role } = folder;
+    const begun = { path, role, uidValidity, uid: lastUid };
+    held(await store.addFolder({ ...begun, since: lastUid === 0 ? null : tools.newFolderSince }));
+    folder.cursor = {
+      ...begun,
+      modSeq: null,
+      readAt: tools.now(),
+      refusals: 0,
+      parkedUntil: null,
+      strikes: 0,
+    };
+    return 0;
+  }
+  if (cursor.uidValidity !== uidValidity) {
+    await jump(folder, cursor, 'uidvalidity_changed', { uidValidity, uid: lastUid }, tools);
+  } else if (lastUid < cursor.uid || isBefore(mailbox.highestModseq, cursor.modSeq)) {
+    await jump(folder, cursor, 'state_lost', { uidValidity, uid: lastUid }, tools);
+  } else if (isWakingUp) {
+    const uid = await findWakingUid(connection, lastUid, tools);
+    await jump(folder, cursor, 'standby', { uidValidity, uid }, tools);
+  }
+  return Math.max(0, lastUid - (folder.cursor?.uid ?? 0));
+}
+
+/** A mod-sequence only grows (RFC 7162, 3.1.2.1): from a backup that was restored, its UIDs may be given out again. */
+function isBefore(modSeq: bigint | undefined, noted: string | null): boolean {
+  return modSeq !== undefined && noted !== null && modSeq < BigInt(noted);
+}
+
+/** UIDNEXT - 1; of a server that does not say it, the UID of the last mail. */
+async function lastUidOf(
+  connection: ImapConnection,
+  mailbox: { uidNext: number; exists: number },
+): Promise<number> {
+  if (mailbox.uidNext > 0) return mailbox.uidNext - 1;
+  if (!(mailbox.exists > 0)) return 0;
+  const last = await connection.run((client) => client.fetchOne('*', { uid: true }));
+  return last === false ? 0 : last.uid;
+}
+
+async function jump(
+  folder: Folder,
+  from: FolderCursor,
+  reason: 'uidvalidity_changed' | 'state_lost' | 'standby',
+  to: { uidValidity: number; uid: number },
+  tools: FolderTools,
+): Promise<void> {
+  const { store } = tools;
+  const provenAt = tools.provenAt();
+  if (from.uidValidity === to.uidValidity && from.uid === to.uid) return;
+  // A folder that was refused has not been read when the others were.
+  const readAt =
+    from.refusals > 0 || provenAt === undefined || provenAt < from.readAt ? from.readAt : provenAt;
+  const since = reason === 'standby' ? null : new Date(readAt.getTime() - RESCAN_OVERLAP_MS);
+  held(
+    await store.jumpFolder({
+      path: folder.path,
+      reason,
+      from,
+      to,
+      since,
+      fromPlace: placeOf(folder.path, from.uidValidity),
+      toPlace: placeOf(folder.path, to.uidValidity),
+    }),
+  );
+  folder.cursor = { ...from, ...to, modSeq: null, strikes: 0 };
+}
+
+/**
+ * Where a standby goes on that has slept: before the first mail that is not older than the last one stored, less an hour. What
+ * of it is stored is not fetched again.
+ */
+async function findWakingUid(
+  connection: ImapConnection,
+  lastUid: number,
+  { store, scope, newFolderSince }: FolderTools,
+): Promise<number> {
+  const lastAt = (await store.findLastReceivedAt()) ?? newFolderSince;
+  const since = new Date(lastAt.getTime() - STANDBY_MARGIN_MS);
+  const uids = await searchUids(connection, { since: dayBefore(since) });
+  for (let at = 0; at < uids.length; at += LISTING_PAGE) {
+    const mails = await listMails(connection, uids.slice(at, at + LISTING_PAGE), scope);
+    const first = mails.find(({ internalDate }) => internalDate === null || internalDate >= since);
+    if (first !== undefined) return first.uid - 1;
+  }
+  return lastUid;
+}
+
+/** SEARCH SINCE goes by the day alone, in the time zone of each mail (RFC 9051, 6.4.4). */
+export function dayBefore(date: Date): Date {
+  return new Date(date.getTime() - DAY_MS);
+}
+
+/**
+ * Reads the selected folder from its cursor to its end.
+ *
+ * @param expected as for `listMailsBehind`.
+ * @param shouldPause asked after each page; what is left then is for the next call.
+ * @returns whether mail was stored, and whether the end was reached.
+ * @throws ImapError, LeaseLost, and what the store or the door throw. The cursor stands behind what is kept.
+ */
+export async function readFolder(
+  connection: ImapConnection,
+  folder: Folder,
+  expected: number | undefined,
+  tools: FolderTools,
+  shouldPause: () => boolean,
+): Promise<{ hasMail: boolean; isAtEnd: boolean }> {
+  const { store } = tools;
+  const { cursor } = folder;
+  if (cursor === undefined) throw new ImapError('internal', 'a folder is read before it was opened');
+  let hasMail = false;
+  let isAtEnd = expected === 0;
+  while (!isAtEnd) {
+    const { mails, hasMore } = await listMailsBehind(connection, cursor.uid, expected, tools.scope);
+    const [first] = mails;
+    if (first !== undefined && cursor.strikes >= PASS_AFTER_STRIKES) {
+      await keep([
+        { uid: first.uid, key: null, outcome: 'retry', error: 'connections end while it is fetched' },
+      ]);
+      continue;
+    }
+    const isCautious = cursor.strikes >= CAUTIOUS_AFTER_STRIKES;
+    const reading = readMails(connection, mails, { ...tools, folder, isCautious });
+    try {
+      for await (const results of reading) {
+        await keep(results);
+        if (shouldPause()) return { hasMail, isAtEnd: false };
+      }
+    } catch (error) {
+      if (error instanceof ImapError && !connection.isOpen()) await store.noteStrike(folder.path);
+      throw error;
+    }
+    isAtEnd = !hasMore;
+    // There may be more than were expected: the next page finds out.
+    expected = undefined;
+  }
+  await noteEnd(connection, folder, cursor, tools);
+  return { hasMail, isAtEnd };
+
+  async function keep(results: readonly MailResult[]): Promise<void> {
+    const to = results.at(-1)?.uid;
+    if (cursor === undefined || to === undefined) return;
+    const { path } = folder;
+    const { uidValidity, uid: from } = cursor;
+    const passed = results.flatMap((result) => passedOf(result, path, uidValidity));
+    held(await store.keepPage({ path, uidValidity, from, to, passed }));
+    cursor.uid = to;
+    cursor.strikes = 0;
+    cursor.readAt = tools.now();
+    hasMail ||= results.some(({ outcome }) => outcome === 'stored');
+  }
+}
+
+function passedOf(result: MailResult, path: string, uidValidity: number): PassedMail[] {
+  if (!('error' in result)) return [];
+  const { uid, outcome, error, key } = result;
+  const status = outcome === 'retry' ? 'pending' : outcome;
+  return [{ providerId: mailPlaceOf(path, uidValidity, uid), status, error, key, dueInMs: FIRST_RETRY_MS }];
+}
+
+async function noteEnd(
+  connection: ImapConnection,
+  folder: Folder,
+  cursor: FolderCursor,
+  { store, now }: FolderTools,
+): Promise<void> {
+  const { mailbox } = connection.client;
+  const modSeq = mailbox === false ? null : (mailbox.highestModseq?.toString() ?? null);
+  cursor.readAt = now();
+  const isNoted =
+    folder.notedAt !== undefined && cursor.readAt.getTime() - folder.notedAt.getTime() < NOTE_EACH_MS;
+  if (isNoted && cursor.refusals === 0) return;
+  await store.noteRead({ path: folder.path, modSeq });
+  folder.notedAt = cursor.readAt;
+  Object.assign(cursor, { modSeq, refusals: 0, parkedUntil: null });
+}

@@ -1,0 +1,288 @@
+import type { ByteBudget } from '../../core/byte-budget.ts';
+import { keyOfIdentity } from '../../core/dedupe.ts';
+import { isPassedOver } from '../../core/passed-over.ts';
+import type { RawMail } from '../../core/raw-mail.ts';
+import type { ImapConnection } from './connection.ts';
+import { gmailLabelsOf } from './gmail-labels.ts';
+import { ImapError } from './imap-error.ts';
+import { type ListedMail, rangesOf, searchUids } from './listing.ts';
+import type { SessionStore, TakeMail } from './session-store.ts';
+
+/** What became of a listed mail. All but `retry` are final, and durable. */
+export type MailResult = { uid: number; key: Uint8Array | null } & (
+  | { outcome: 'stored' | 'settled' }
+  | { outcome: 'missing' | 'failed' | 'retry'; error: string }
+);
+
+export type ReadTools = {
+  store: Pick<SessionStore, 'findStoredKeys'>;
+  take: TakeMail;
+  /** Over all sessions of the process. */
+  budget: ByteBudget;
+  /** Larger mails are taken with their headers alone. */
+  maxMailBytes: number;
+  folder: { path: string; role: string | null };
+  /** Mail that was sent is wanted too. */
+  sent: boolean;
+  /** One mail a FETCH: something among these ends connections. */
+  isCautious: boolean;
+};
+
+/** So much is fetched at once. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+const PAGE_MAILS = 64;
+/** So little is in nobody's way: new mail does not wait for memory behind the backlogs of others. */
+const FREE_BYTES = 64 * 1024;
+/** The largest mails are not said the size of. */
+const UNKNOWN_BYTES = PAGE_BYTES;
+const FETCH_DEADLINE_MS = 60_000;
+/** A slower server would hold up the folder for hours, and the memory too. */
+const LEAST_BYTES_PER_SECOND = 50_000;
+
+const CATEGORIES = {
+  CATEGORY_PROMOTIONS: 'promotions',
+  CATEGORY_SOCIAL: 'social',
+  CATEGORY_UPDATES: 'updates',
+  CATEGORY_FORUMS: 'forums',
+} as const;
+
+type Fetched = {
+  listed: ListedMail;
+  bytes: Uint8Array | undefined;
+  isTruncated: boolean;
+  error: string | undefined;
+};
+
+/** Fetched mails; `letGo` when their bytes are needed no more. */
+type Page = { fetched: Fetched[]; letGo: () => void };
+
+/**
+ * Fetches mails of the selected folder and hands them over, page by page and in order; the next page is fetched while this
+ * one is being stored. What is stored already, by its id, is not fetched.
+ *
+ * @param mails in the order of their UIDs.
+ * @throws ImapError when the connection ends, and what the door throws: the mails that were not yielded are untold.
+ */
+export async function* readMails(
+  connection: ImapConnection,
+  mails: readonly ListedMail[],
+  tools: ReadTools,
+): AsyncGenerator<MailResult[]> {
+  const stored = await findStored(mails, tools);
+  const categories = await readCategories(connection, mails, tools);
+  const pages = pagesOf(mails, stored, tools);
+  let next = fetchAt(0);
+  try {
+    for (const [at, page] of pages.entries()) {
+      const { fetched, letGo } = await next;
+      // Begun after that one has ended: one command at a time.
+      next = fetchAt(at + 1);
+      const results = await Promise.all(fetched.map((one) => resultOf(one))).finally(letGo);
+      const settled = page.filter(({ uid }) => stored.has(uid)).map((mail) => resultOfStored(mail));
+      yield [...results, ...settled].sort((a, b) => a.uid - b.uid);
+    }
+  } finally {
+    // Whoever is done with this sends the next command, or closes the connection, which ends it.
+    await next.then(
+      ({ letGo }) => letGo(),
+      () => {},
+    );
+  }
+
+  function fetchAt(at: number): Promise<Page> {
+    const page = pages[at]?.filter(({ uid }) => !stored.has(uid)) ?? [];
+    const fetching = fetchPage(connection, page, tools);
+    // It is awaited later; until then its failure is nobody's.
+    fetching.catch(() => {});
+    return fetching;
+  }
+
+  async function resultOf({ listed, bytes, isTruncated, error }: Fetched): Promise<MailResult> {
+    const base = { uid: listed.uid, key: keyOfIdentity(listed.identity) ?? null };
+    if (error !== undefined) return { ...base, outcome: 'retry', error };
+    if (bytes === undefined)
+      return { ...base, outcome: 'missing', error: 'it was gone when it was to be fetched' };
+    const mail = toRawMail(listed, bytes, isTruncated, categories.get(listed.uid) ?? [], tools);
+    if (listed.identity.base === 'gmail' && isPassedOver(mail.labels, { sent: tools.sent })) {
+      return { ...base, outcome: 'settled' };
+    }
+    const taken = await tools.take(mail, mails.length > 1);
+    if (taken.status === 'rejected') return { ...base, outcome: 'failed', error: taken.reason };
+    return { ...base, outcome: taken.status === 'accepted' ? 'stored' : 'settled' };
+  }
+
+  function resultOfStored({ uid }: ListedMail): MailResult {
+    return { uid, key: null, outcome: 'settled' };
+  }
+}
+
+/** UIDs of those that came by another way, or were moved here. */
+async function findStored(mails: readonly ListedMail[], { store }: ReadTools): Promise<ReadonlySet<number>> {
+  const keys = new Map(
+    mails.flatMap(({ uid, identity }) => {
+      const key = keyOfIdentity(identity);
+      return key === undefined ? [] : [[uid, key] as const];
+    }),
+  );
+  if (keys.size === 0) return new Set();
+  const stored = await store.findStoredKeys([...keys.values()]);
+  return new Set(
+    [...keys].filter(([, key]) => stored.has(Buffer.from(key).toString('hex'))).map(([uid]) => uid),
+  );
+}
+
+/** Gmail's tabs, which its labels over IMAP do not tell. */
+async function readCategories(
+  connection: ImapConnection,
+  mails: readonly ListedMail[],
+  { folder }: ReadTools,
+): Promise<Map<number, string[]>> {
+  const found = new Map<number, string[]>();
+  const inInbox = mails.filter(
+    ({ labels }) => labels.has('\\Inbox') || folder.path.toUpperCase() === 'INBOX',
+  );
+  if (!connection.has('X-GM-EXT-1') || inInbox.length === 0) return found;
+  const uid = rangesOf(inInbox.map((mail) => mail.uid));
+  for (const [label, category] of Object.entries(CATEGORIES)) {
+    for (const one of await searchUids(connection, { uid, gmraw: `category:${category}` })) {
+      found.set(one, [...(found.get(one) ?? []), label]);
+    }
+  }
+  return found;
+}
+
+/** In order, each bounded in number and bytes; a larger mail goes alone. */
+function pagesOf(
+  mails: readonly ListedMail[],
+  stored: ReadonlySet<number>,
+  { isCautious, maxMailBytes }: ReadTools,
+): ListedMail[][] {
+  const pages: ListedMail[][] = [];
+  let page: ListedMail[] = [];
+  let pageBytes = 0;
+  for (const mail of mails) {
+    const bytes = stored.has(mail.uid) ? 0 : bytesOf(mail, maxMailBytes);
+    const isFull =
+      page.length >= (isCautious ? 1 : PAGE_MAILS) || (page.length > 0 && pageBytes + bytes > PAGE_BYTES);
+    if (isFull) {
+      pages.push(page);
+      page = [];
+      pageBytes = 0;
+    }
+    page.push(mail);
+    pageBytes += bytes;
+  }
+  if (page.length > 0) pages.push(page);
+  return pages;
+}
+
+function bytesOf({ sizeBytes = UNKNOWN_BYTES }: ListedMail, maxMailBytes: number): number {
+  return Math.min(sizeBytes, maxMailBytes);
+}
+
+async function fetchPage(
+  connection: ImapConnection,
+  page: readonly ListedMail[],
+  tools: ReadTools,
+): Promise<Page> {
+  const { budget, maxMailBytes } = tools;
+  const isWhole = ({ sizeBytes }: ListedMail) => sizeBytes === undefined || sizeBytes <= maxMailBytes;
+  const whole = page.filter(isWhole);
+  const large = page.filter((mail) => !isWhole(mail));
+  const bytes = page.reduce((sum, mail) => sum + bytesOf(mail, maxMailBytes), 0);
+  const letGo = bytes <= FREE_BYTES ? () => {} : await budget.take(bytes);
+  try {
+    const fetched = [
+      ...(await fetchMails(connection, whole, false, bytes)),
+      ...(await fetchMails(connection, large, true, bytes)),
+    ];
+    return { fetched, letGo };
+  } catch (error) {
+    letGo();
+    throw error;
+  }
+}
+
+/** Asks for all at once, and for each by itself when the server refuses that. */
+async function fetchMails(
+  connection: ImapConnection,
+  mails: readonly ListedMail[],
+  isTruncated: boolean,
+  bytes: number,
+): Promise<Fetched[]> {
+  if (mails.length === 0) return [];
+  try {
+    const found = await fetchBytes(connection, mails, isTruncated, bytes);
+    const missing = mails.filter(({ uid }) => !found.has(uid));
+    const isThere = missing.length === 0 ? new Set() : await findThere(connection, missing);
+    return mails.map((listed) => ({
+      listed,
+      bytes: found.get(listed.uid),
+      isTruncated,
+      error: isThere.has(listed.uid) ? 'the server lists it and does not give it' : undefined,
+    }));
+  } catch (error) {
+    if (
+      !(error instanceof ImapError) ||
+      !connection.isOpen() ||
+      error.fault === 'throttle' ||
+      error.fault === 'quota'
+    ) {
+      throw error;
+    }
+    const [first] = mails;
+    if (mails.length === 1 && first !== undefined) {
+      return [{ listed: first, bytes: undefined, isTruncated, error: error.message }];
+    }
+    const fetched: Fetched[] = [];
+    for (const mail of mails) fetched.push(...(await fetchMails(connection, [mail], isTruncated, bytes)));
+    return fetched;
+  }
+}
+
+/** Bytes by UID, of those that were asked for: a server may tell of others. */
+async function fetchBytes(
+  connection: ImapConnection,
+  mails: readonly ListedMail[],
+  isTruncated: boolean,
+  bytes: number,
+): Promise<Map<number, Uint8Array>> {
+  const query = { uid: true, ...(isTruncated ? { headers: true } : { source: true }) };
+  const deadlineMs = FETCH_DEADLINE_MS + (bytes / LEAST_BYTES_PER_SECOND) * 1000;
+  const range = rangesOf(mails.map(({ uid }) => uid));
+  const rows = await connection.run((client) => client.fetchAll(range, query, { uid: true }), deadlineMs);
+  return new Map(
+    rows.flatMap(({ uid, source, headers }) => {
+      const found = isTruncated ? headers : source;
+      return found === undefined ? [] : [[uid, found] as const];
+    }),
+  );
+}
+
+async function findThere(connection: ImapConnection, mails: readonly ListedMail[]): Promise<Set<unknown>> {
+  const range = rangesOf(mails.map(({ uid }) => uid));
+  const rows = await connection.run((client) => client.fetchAll(range, { uid: true }, { uid: true }));
+  return new Set(rows.map(({ uid }) => uid));
+}
+
+function toRawMail(
+  { identity, internalDate, threadId, labels }: ListedMail,
+  bytes: Uint8Array,
+  truncated: boolean,
+  categories: readonly string[],
+  { folder }: ReadTools,
+): RawMail {
+  const isGmail = identity.base === 'gmail';
+  return {
+    bytes,
+    truncated,
+    identity,
+    providerId: identity.base === 'content' ? null : identity.id,
+    threadId,
+    labels: isGmail ? gmailLabelsOf(labels, folder.role, categories) : [],
+    folder: folder.path,
+    folderRole: folder.role,
+    internalDate,
+    snippet: null,
+  };
+}

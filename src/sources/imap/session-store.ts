@@ -1,0 +1,109 @@
+import type { Id } from '../../core/ids.ts';
+import type { RawMail } from '../../core/raw-mail.ts';
+
+/** How far a folder has been read, as the store has it. */
+export type FolderCursor = {
+  path: string;
+  role: string | null;
+  uidValidity: number;
+  uid: number;
+  modSeq: string | null;
+  readAt: Date;
+  refusals: number;
+  parkedUntil: Date | null;
+  strikes: number;
+};
+
+/** A mail that the cursor passes without being stored. */
+export type PassedMail = {
+  providerId: string;
+  status: 'pending' | 'missing' | 'failed';
+  error: string;
+  key: Uint8Array | null;
+  dueInMs: number;
+};
+
+export type FolderJump = {
+  path: string;
+  reason: 'uidvalidity_changed' | 'state_lost' | 'standby';
+  from: { uidValidity: number; uid: number };
+  to: { uidValidity: number; uid: number };
+  since: Date | null;
+  fromPlace: string;
+  toPlace: string;
+};
+
+export type FolderGap = {
+  id: Id<'gap'>;
+  /** Null: all of them. */
+  folder: string | null;
+  since: Date;
+  until: Date | null;
+  /** The last UID that was listed. */
+  pageToken: string | null;
+};
+
+export type DueStub = { id: Id<'stb'>; providerId: string; attempts: number; isStored: boolean };
+export type StubResult =
+  | { id: Id<'stb'>; outcome: 'stored' | 'settled' }
+  | { id: Id<'stb'>; outcome: 'missing' | 'failed'; error: string | null }
+  | { id: Id<'stb'>; outcome: 'retry'; error: string; delayMs: number };
+
+/** What a session keeps, and reads of it. Everything that carries the lease answers whether it was still ours. */
+export type SessionStore = {
+  listCursors(): Promise<FolderCursor[]>;
+  addFolder(folder: {
+    path: string;
+    role: string | null;
+    uidValidity: number;
+    uid: number;
+    since: Date | null;
+  }): Promise<boolean>;
+  keepPage(page: {
+    path: string;
+    uidValidity: number;
+    from: number;
+    to: number;
+    passed: readonly PassedMail[];
+  }): Promise<boolean>;
+  jumpFolder(jump: FolderJump): Promise<boolean>;
+  noteRead(folder: { path: string; modSeq: string | null }): Promise<void>;
+  noteRefused(refusal: { path: string; error: string; parkForMs: number | null }): Promise<void>;
+  noteStrike(path: string): Promise<void>;
+  /** As hex, those of the keys under which a mail of the mailbox has been stored. */
+  findStoredKeys(keys: readonly Uint8Array[]): Promise<Set<string>>;
+  findLastReceivedAt(): Promise<Date | undefined>;
+  readBacklog(): Promise<{ hasOpenGaps: boolean; hasDueStubs: boolean; nextStubInMs: number | null }>;
+  findOpenGaps(): Promise<FolderGap[]>;
+  spreadGap(gapId: Id<'gap'>): Promise<void>;
+  keepGapPage(
+    gap: FolderGap,
+    page: {
+      stubs: readonly { providerId: string; key: Uint8Array | null }[];
+      listed: number;
+      next: string | null;
+    },
+  ): Promise<boolean>;
+  closeGaps(): Promise<void>;
+  findDueStubs(limit: number): Promise<DueStub[]>;
+  settleStubs(results: readonly StubResult[]): Promise<void>;
+};
+
+/** Hands a mail to the one door; resolves once its fate is durable. */
+export type TakeMail = (
+  mail: RawMail,
+  isOneOfMany: boolean,
+) => Promise<{ status: 'accepted' | 'duplicate' | 'mailbox_gone' } | { status: 'rejected'; reason: string }>;
+
+/** The lease is another's: what this session would still write counts no more. */
+export class LeaseLost extends Error {
+  constructor() {
+    super('another process took over this source');
+    this.name = 'LeaseLost';
+  }
+}
+
+/** @throws LeaseLost */
+export function held(isHeld: boolean): void {
+  if (!isHeld) throw new LeaseLost();
+}

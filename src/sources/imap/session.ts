@@ -1,0 +1,180 @@
+import type { ImapProvider } from '../../core/imap-providers.ts';
+import type { ImapFolderWish, ImapTuning } from '../../core/imap-settings.ts';
+import { type Bell, createBell } from './bell.ts';
+import { chooseFolders } from './choose-folders.ts';
+import type { ImapConnection } from './connection.ts';
+import { ImapError } from './imap-error.ts';
+import type { Folder, FolderTools } from './read-folder.ts';
+import { type Watch, watchFolders } from './watch.ts';
+
+/*
+ * A source's states, as its session goes through them:
+ *
+ *   disconnected   stopped, or free and nobody has taken it yet
+ *   connecting     a worker has it: TCP, TLS, the greeting and the login are one step
+ *                  (`connected` and `authenticating` are within it)
+ *   authenticated  logged in; its folders are being looked up
+ *   syncing        reading what came since the cursors
+ *   idle           all is read; the server tells what comes
+ *   polling        all is read; the server has no IDLE, and is asked
+ *   backoff        a failure; free until its next try is due
+ *   error          the same, for so long that it has been told
+ *   standby        another source reads the mailbox
+ *   needs_reauth, disabled   a person has to do something
+ *
+ * From any of them a stop leads to `disconnected`. A session never mends a connection: it ends, its source is given back
+ * with the time of its next try, and the next session begins with new credentials and a look at every folder.
+ */
+
+export type SessionSettings = {
+  provider: ImapProvider;
+  folders: readonly ImapFolderWish[] | undefined;
+  tuning: ImapTuning;
+  /** Connections that the source may have: one, and one more for each folder that is to idle by itself. */
+  connectionBudget: number;
+  idleRestartMs: number;
+  /** It slept until now, while others read the mailbox. */
+  isWakingUp: boolean;
+};
+
+export type SessionTools = FolderTools & {
+  open(): Promise<ImapConnection>;
+  note(state: 'authenticated' | 'syncing' | 'idle' | 'polling', mode: 'idle' | 'poll' | null): void;
+  /** All is read that there is, as the server has just confirmed. */
+  noteAlive(hasMail: boolean): void;
+  /** Ends the session in order: it says goodbye and returns. */
+  signal: AbortSignal;
+  /** Called with what has the session look at everything now. */
+  onReady(lookNow: () => void): void;
+  /** What passes by itself, such as a store that is away: the connection is kept, and the work is tried again. */
+  isPassing(error: unknown): boolean;
+  random: () => number;
+  /** For tests: how often the server is asked whether it is there. */
+  probeMs?: number | undefined;
+};
+
+/**
+ * One session: connects, reads what is there, and goes on reading what comes, until it is told to end.
+ *
+ * @throws ImapError when a connection ends or cannot be made, LeaseLost, and faults of ours.
+ */
+export async function runSession(settings: SessionSettings, tools: SessionTools): Promise<void> {
+  const { signal } = tools;
+  const connections: ImapConnection[] = [];
+  const bells: Bell[] = [];
+  // A command that waits for its answer is not waited for: the connection is closed, and whoever waits learns that.
+  const onAbort = () => {
+    for (const bell of bells) bell.ring();
+  };
+  signal.addEventListener('abort', onAbort);
+  try {
+    const open = async () => {
+      const connection = await tools.open();
+      connections.push(connection);
+      signal.throwIfAborted();
+      return connection;
+    };
+    const first = await open();
+    tools.note('authenticated', null);
+    const folders = await findFolders(first, settings, tools);
+    const watches = planWatches(folders, settings);
+    for (const watch of watches) bells.push(watch.bell);
+    tools.onReady(() => {
+      for (const { bell, lookNow } of watches) {
+        lookNow();
+        bell.ring();
+      }
+    });
+    const failed = new AbortController();
+    const until = AbortSignal.any([signal, failed.signal]);
+    const running = watches.map(async (watch, at) => {
+      try {
+        await watchFolders(at === 0 ? first : await open(), watch, settings, { ...tools, signal: until });
+      } catch (error) {
+        // One connection that fails ends the session: the next one has them all.
+        failed.abort();
+        for (const { bell } of watches) bell.ring();
+        throw error;
+      }
+    });
+    const outcomes = await Promise.allSettled(running);
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failure !== undefined && !signal.aborted) throw failure.reason;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    await Promise.all(
+      connections.map((connection) => (signal.aborted ? connection.end() : connection.close())),
+    );
+  }
+}
+
+/**
+ * The folders to watch, the main one first, each with its cursor. What LIST does not show but has been read before stays: an
+ * empty or failing LIST never means that all folders are gone.
+ */
+async function findFolders(
+  connection: ImapConnection,
+  { provider, folders: wanted }: SessionSettings,
+  { store }: SessionTools,
+): Promise<(Folder & { isIdling: boolean })[]> {
+  const cursors = await store.listCursors();
+  const listed = await connection
+    .run((client) => client.list({ listOnly: true }), 30_000)
+    .catch((error) => {
+      if (!connection.isOpen()) throw error;
+      return [];
+    });
+  const { folders: chosen, missing } = chooseFolders(listed, wanted, provider);
+  const known = chosen.length > 0 ? chosen : cursors.map(({ path, role }) => ({ path, role }));
+  if (known.length === 0 && listed.length > 0) {
+    const names = missing.map((one) => ('path' in one ? `"${one.path}"` : `of role ${one.role}`)).join(', ');
+    throw new ImapError('folder', `the account has no folder ${names}`);
+  }
+  const watched = known.length > 0 ? known : [{ path: 'INBOX', role: null }];
+  const idling = new Set(
+    wanted?.filter(({ idle }) => idle === true).flatMap((wish) => pathsOf(wish, watched)) ?? [],
+  );
+  return watched.map(({ path, role }) => ({
+    path,
+    role,
+    cursor: cursors.find((cursor) => cursor.path === path),
+    notedAt: undefined,
+    isIdling: idling.has(path),
+  }));
+}
+
+function pathsOf(wish: ImapFolderWish, watched: readonly { path: string; role: string | null }[]): string[] {
+  if ('path' in wish) return watched.filter(({ path }) => path === wish.path).map(({ path }) => path);
+  const role = `\\${wish.role}`;
+  return watched.filter((folder) => folder.role?.toLowerCase() === role).map(({ path }) => path);
+}
+
+/** One connection for the main folder and those that are asked; one more for each that idles, as far as the budget goes. */
+function planWatches(
+  folders: readonly (Folder & { isIdling: boolean })[],
+  { connectionBudget }: SessionSettings,
+): Watch[] {
+  const [main, ...others] = folders;
+  if (main === undefined) throw new ImapError('internal', 'a session without a folder');
+  const alone = others.filter(({ isIdling }) => isIdling).slice(0, connectionBudget - 1);
+  const asked = others.filter((folder) => !alone.includes(folder));
+  return [[main, ...asked], ...alone.map((folder) => [folder])].map((ofOne, at) =>
+    createWatch(ofOne, at === 0),
+  );
+}
+
+function createWatch(folders: readonly Folder[], isFirst: boolean): Watch {
+  const watch: Watch = {
+    folders: folders.map((folder) => ({ ...folder, isDue: true, parkedUntilMs: 0, existsSeen: 0 })),
+    isFirst,
+    bell: createBell(),
+    hasBacklog: isFirst,
+    lookNow() {
+      for (const folder of watch.folders) folder.isDue = true;
+      watch.hasBacklog = isFirst;
+    },
+  };
+  return watch;
+}

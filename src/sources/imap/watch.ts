@@ -1,0 +1,265 @@
+import type { Bell } from './bell.ts';
+import type { ImapConnection } from './connection.ts';
+import { fetchStubs, listGapPage, sortStubs } from './fill-gaps.ts';
+import { readStatuses } from './folder-status.ts';
+import { ImapError } from './imap-error.ts';
+import { type Folder, openFolder, readFolder } from './read-folder.ts';
+import type { SessionSettings, SessionTools } from './session.ts';
+import type { DueStub } from './session-store.ts';
+
+/** A folder of a connection. */
+export type WatchedFolder = Folder & {
+  /** It may have mail behind its cursor. */
+  isDue: boolean;
+  /** It was refused, and is left alone until then; by the monotonic clock. */
+  parkedUntilMs: number;
+  /** EXISTS when it was last read. */
+  existsSeen: number;
+};
+
+/** What one connection watches: the first folder that can be opened idles, the others are asked. */
+export type Watch = {
+  folders: WatchedFolder[];
+  /** Only the first connection of a session fills gaps and fetches stubs. */
+  isFirst: boolean;
+  /** Rung when there is something to look at. */
+  bell: Bell;
+  /** There may be gaps to fill and stubs to fetch. */
+  hasBacklog: boolean;
+  lookNow(): void;
+};
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+/** How often the server is asked about all folders: also how soon a connection that has died in silence is noticed. */
+const PROBE_MS = 30 * SECOND_MS;
+const POLL_MS = MINUTE_MS;
+/** A folder that is not the main one is read for so long until the main one is looked at again. */
+const SLICE_MS = 5 * SECOND_MS;
+const MAX_REFUSALS = 3;
+const REFUSED_WAIT_MS = MINUTE_MS;
+const PARKED_MS = 6 * HOUR_MS;
+/** The store is away: so long until the work is tried again, and as much more by chance. */
+const STORE_WAIT_MS = 3 * SECOND_MS;
+const STUB_BATCH = 64;
+
+/**
+ * Reads the folders of a connection and goes on reading what comes, until the signal.
+ *
+ * New mail comes first: what a gap or a stub wants goes on a page at a time.
+ *
+ * @throws ImapError, LeaseLost, and faults of ours.
+ */
+export async function watchFolders(
+  connection: ImapConnection,
+  watch: Watch,
+  settings: SessionSettings,
+  tools: SessionTools,
+): Promise<void> {
+  const { signal, store } = tools;
+  const { folders, bell } = watch;
+  const { tuning } = settings;
+  const probeMs = tools.probeMs ?? PROBE_MS;
+  const hasIdle = connection.hasIdle();
+  const restMs = hasIdle ? probeMs : (tuning.pollIntervalMs ?? POLL_MS);
+  const restartMs = tuning.idleRestartMs ?? settings.idleRestartMs;
+  const waking = new Set(settings.isWakingUp ? folders : []);
+  let open: Folder | undefined;
+  let openedMs = 0;
+  let nextProbeMs = performance.now() + restMs;
+  let nextStubMs = Number.POSITIVE_INFINITY;
+  let isResting = false;
+
+  connection.onChange(() => {
+    const [main] = folders.filter(isOpenable);
+    if (main !== undefined) main.isDue = true;
+    bell.ring();
+  });
+  tools.note('syncing', null);
+
+  while (!signal.aborted) {
+    try {
+      await step();
+    } catch (error) {
+      if (!tools.isPassing(error)) throw error;
+      isResting = false;
+      await bell.wait(STORE_WAIT_MS * (1 + tools.random()));
+    }
+  }
+
+  async function step(): Promise<void> {
+    const openable = folders.filter(isOpenable);
+    const [main] = openable;
+    if (main === undefined)
+      throw new ImapError('folder', `none of the folders can be opened: ${reasonOf(folders)}`);
+    const due = openable.find(({ isDue }) => isDue);
+    if (due !== undefined) return readOne(due, main);
+    if (watch.hasBacklog && (await workBacklog())) return;
+    if (open !== main) {
+      main.isDue = true;
+      return;
+    }
+    await rest(openable);
+  }
+
+  async function readOne(folder: WatchedFolder, main: WatchedFolder): Promise<void> {
+    folder.isDue = false;
+    try {
+      const expected = open === folder ? expectedOf(folder) : await openOne(folder);
+      const { mailbox } = connection.client;
+      const exists = mailbox === false ? 0 : mailbox.exists;
+      const endsMs = performance.now() + SLICE_MS;
+      const shouldPause = () => signal.aborted || (folder !== main && performance.now() > endsMs);
+      const { hasMail, isAtEnd } = await readFolder(connection, folder, expected, tools, shouldPause);
+      folder.existsSeen = exists;
+      if (!isAtEnd) folder.isDue = true;
+      // Mail of the main folder is not heard of meanwhile.
+      if (!isAtEnd && folder !== main) main.isDue = true;
+      if (hasMail) tools.noteAlive(true);
+    } catch (error) {
+      folder.isDue = true;
+      if (!(error instanceof ImapError) || error.fault !== 'folder' || !connection.isOpen()) throw error;
+      await refuse(folder, error);
+    }
+  }
+
+  /** How many mails there may be: as many as the server has told of, and one at least. */
+  function expectedOf({ existsSeen }: WatchedFolder): number {
+    const { mailbox } = connection.client;
+    return Math.max(1, (mailbox === false ? 0 : mailbox.exists) - existsSeen);
+  }
+
+  async function openOne(folder: WatchedFolder): Promise<number | undefined> {
+    open = undefined;
+    const expected = await openFolder(connection, folder, tools, waking.has(folder));
+    waking.delete(folder);
+    open = folder;
+    openedMs = performance.now();
+    // A jump has left a gap.
+    watch.hasBacklog ||= watch.isFirst;
+    return expected;
+  }
+
+  async function refuse(folder: WatchedFolder, error: ImapError): Promise<void> {
+    open = undefined;
+    const refusals = (folder.cursor?.refusals ?? 0) + 1;
+    const isParked = refusals >= MAX_REFUSALS;
+    folder.parkedUntilMs = performance.now() + (isParked ? PARKED_MS : REFUSED_WAIT_MS);
+    if (folder.cursor !== undefined) folder.cursor.refusals = refusals;
+    const { path } = folder;
+    await store.noteRefused({ path, error: error.message, parkForMs: isParked ? PARKED_MS : null });
+  }
+
+  /** Waits for what comes, and asks from time to time whether all is as it seems. */
+  async function rest(openable: readonly WatchedFolder[]): Promise<void> {
+    if (!isResting) tools.note(hasIdle ? 'idle' : 'polling', hasIdle ? 'idle' : 'poll');
+    isResting = true;
+    if (performance.now() < nextProbeMs) {
+      if (hasIdle) connection.idle();
+      await bell.wait(Math.max(0, Math.min(nextProbeMs, nextStubMs) - performance.now()));
+      if (performance.now() >= nextStubMs) {
+        watch.hasBacklog = watch.isFirst;
+        nextStubMs = Number.POSITIVE_INFINITY;
+      }
+      if (!connection.isOpen()) await connection.run((client) => client.noop());
+      return;
+    }
+    await probe(openable);
+  }
+
+  async function probe(openable: readonly WatchedFolder[]): Promise<void> {
+    nextProbeMs = performance.now() + restMs;
+    if (!hasIdle) await connection.run((client) => client.noop());
+    const statuses = await readStatuses(
+      connection,
+      openable.map(({ path }) => path),
+    );
+    for (const folder of openable) {
+      const status = statuses.get(folder.path);
+      const { cursor } = folder;
+      const isOther =
+        status !== undefined && cursor !== undefined && status.uidValidity !== cursor.uidValidity;
+      const isNew = status !== undefined && status.uidNext - 1 > (cursor?.uid ?? 0);
+      if (isOther && open === folder) open = undefined;
+      if (isOther || isNew || cursor === undefined) folder.isDue = true;
+    }
+    if (performance.now() - openedMs > restartMs) {
+      // IDLE is begun anew with a look at the folder as if it were for the first time.
+      open = undefined;
+      const [main] = openable;
+      if (main !== undefined) main.isDue = true;
+    }
+    for (const folder of folders) {
+      if (folder.parkedUntilMs > 0 && isOpenable(folder)) {
+        folder.parkedUntilMs = 0;
+        folder.isDue = true;
+      }
+    }
+    if (!folders.some(({ isDue }) => isDue)) tools.noteAlive(false);
+  }
+
+  /** @returns whether there was something to do. */
+  async function workBacklog(): Promise<boolean> {
+    const { hasOpenGaps, hasDueStubs, nextStubInMs } = await store.readBacklog();
+    if (hasDueStubs) {
+      const stubs = await store.findDueStubs(STUB_BATCH);
+      for (const [path, group] of sortStubs(stubs)) await fetchGroup(path, group);
+      return stubs.length > 0;
+    }
+    if (hasOpenGaps) {
+      const [gap] = await store.findOpenGaps();
+      if (gap !== undefined) {
+        if (gap.folder === null) await store.spreadGap(gap.id);
+        else await withFolder(gap.folder, (folder) => listGapPage(connection, folder, gap, tools));
+        return true;
+      }
+      await store.closeGaps();
+    }
+    nextStubMs =
+      nextStubInMs === null ? Number.POSITIVE_INFINITY : performance.now() + nextStubInMs + SECOND_MS;
+    watch.hasBacklog = false;
+    return false;
+  }
+
+  async function fetchGroup(
+    path: string,
+    group: readonly { stub: DueStub; uid: number; uidValidity: number }[],
+  ): Promise<void> {
+    try {
+      const { hasMail } = await withFolder(path, (folder) => fetchStubs(connection, folder, group, tools));
+      if (hasMail) tools.noteAlive(true);
+    } catch (error) {
+      if (!(error instanceof ImapError) || error.fault !== 'folder' || !connection.isOpen()) throw error;
+      const delayMs = HOUR_MS;
+      await store.settleStubs(
+        group.map(({ stub }) => ({ id: stub.id, outcome: 'retry', error: error.message, delayMs })),
+      );
+    }
+  }
+
+  /** Opens a folder of this connection, or of another one of the session: then as it is now. */
+  async function withFolder<T>(path: string, work: (folder: Folder) => Promise<T>): Promise<T> {
+    const own = folders.find((folder) => folder.path === path);
+    if (own !== undefined) {
+      if (open !== own) {
+        await openOne(own);
+        own.isDue = true;
+      }
+      return work(own);
+    }
+    open = undefined;
+    const cursor = (await store.listCursors()).find((one) => one.path === path);
+    const folder: Folder = { path, role: cursor?.role ?? null, cursor, notedAt: undefined };
+    await openFolder(connection, folder, tools, false);
+    return work(folder);
+  }
+}
+
+function isOpenable({ parkedUntilMs }: WatchedFolder): boolean {
+  return parkedUntilMs <= performance.now();
+}
+
+function reasonOf(folders: readonly WatchedFolder[]): string {
+  return folders.map(({ path }) => `"${path}"`).join(', ');
+}

@@ -1,0 +1,155 @@
+import type { Sql } from 'postgres';
+import { createId, type Id, uuidOf } from '../core/ids.ts';
+import type { ImapCredentials, ImapSettings } from '../core/imap-settings.ts';
+import type { Source } from '../core/resources.ts';
+import type { Keyring } from '../core/sealed.ts';
+import type { NewFolder } from './imap-folders.ts';
+import { sealCredentials } from './secrets.ts';
+import { findSource, WAITING_FOR_WORKER } from './sources.ts';
+import { isForeignKeyViolation } from './unavailable.ts';
+
+/** Has workers look for due sources. */
+export const IMAP_CHANNEL = 'mailgress_imap';
+
+/** What a source of kind imap is made of, beside the mailbox it is for. */
+export type ImapSourceInput = {
+  credentials: ImapCredentials;
+  settings: ImapSettings;
+  /** The folders it begins with, as they are now: mail behind them has not been read. */
+  folders: readonly NewFolder[];
+  /** From when on mail is read that is there already; undefined: only what comes from now on. */
+  since: Date | undefined;
+};
+
+/** @returns undefined if there is no such mailbox. */
+export async function createImapSource(
+  sql: Sql,
+  keyring: Keyring,
+  mailboxId: Id<'mbx'>,
+  { credentials, settings, folders, since }: ImapSourceInput,
+): Promise<Source | undefined> {
+  const id = createId('src');
+  const column = <T>(read: (folder: NewFolder) => T) => folders.map(read);
+  try {
+    await sql`
+      WITH made AS (
+        INSERT INTO sources (id, mailbox_id, kind, state, reason, account, credentials, settings, last_proven_alive_at)
+        VALUES (${uuidOf(id)}, ${uuidOf(mailboxId)}, 'imap', ${settings.standby ? 'standby' : 'disconnected'},
+                ${settings.standby ? null : WAITING_FOR_WORKER}::text, ${credentials.user.toLowerCase()},
+                ${sealCredentials(keyring, id, credentials)}, ${JSON.stringify(settings)}::text::jsonb, NULL)
+        RETURNING id
+      ), begun AS (
+        INSERT INTO imap_folders (source_id, path, role, uid_validity, uid)
+        SELECT made.id, folder.* FROM made, unnest(
+          ${column(({ path }) => path)}::text[], ${column(({ role }) => role)}::text[],
+          ${column(({ uidValidity }) => uidValidity)}::bigint[], ${column(({ uid }) => uid)}::bigint[]
+        ) AS folder
+      )
+      INSERT INTO gaps (id, source_id, reason, recovered_by, since)
+      SELECT ${uuidOf(createId('gap'))}, id, 'requested', 'search', ${since ?? null}::timestamptz FROM made
+      WHERE ${since !== undefined}::boolean`;
+  } catch (error) {
+    if (isForeignKeyViolation(error)) return undefined;
+    throw error;
+  }
+  return findSource(sql, id);
+}
+
+/**
+ * Changes what is given and starts the source again. Whoever reads with what was before has lost its lease. The cursors stay,
+ * but those of another account are none: it begins behind `folders`.
+ */
+export async function changeImapSource(
+  sql: Sql,
+  keyring: Keyring,
+  id: Id<'src'>,
+  change: {
+    credentials: ImapCredentials | undefined;
+    settings: ImapSettings;
+    folders: readonly NewFolder[];
+    /** Another account or server: the cursors of before are of other mails. */
+    isOther: boolean;
+  },
+): Promise<Source | undefined> {
+  const { credentials, settings, folders, isOther } = change;
+  const sealed = credentials && sealCredentials(keyring, id, credentials);
+  await sql`
+    WITH begun AS (
+      INSERT INTO imap_folders (source_id, path, role, uid_validity, uid)
+      SELECT ${uuidOf(id)}, folder.* FROM unnest(
+        ${folders.map(({ path }) => path)}::text[], ${folders.map(({ role }) => role)}::text[],
+        ${folders.map(({ uidValidity }) => uidValidity)}::bigint[],
+        ${folders.map(({ uid }) => uid)}::bigint[]
+      ) AS folder
+      ON CONFLICT (source_id, path) DO UPDATE SET
+        refusals = 0, parked_until = NULL, error = NULL, strikes = 0,
+        uid_validity = CASE WHEN ${isOther}::boolean THEN excluded.uid_validity ELSE imap_folders.uid_validity END,
+        uid = CASE WHEN ${isOther}::boolean THEN excluded.uid ELSE imap_folders.uid END,
+        mod_seq = CASE WHEN ${isOther}::boolean THEN NULL ELSE imap_folders.mod_seq END
+    ), dropped AS (
+      DELETE FROM imap_folders
+      WHERE source_id = ${uuidOf(id)} AND ${isOther}::boolean AND path <> ALL(${folders.map(({ path }) => path)}::text[])
+    )
+    UPDATE sources SET
+      settings = ${JSON.stringify(settings)}::text::jsonb,
+      credentials = coalesce(${sealed ?? null}::bytea, credentials),
+      account = coalesce(${credentials?.user.toLowerCase() ?? null}::text, account),
+      is_wanted = true, wanted_at = now(), failures = 0, fault = NULL, mode = NULL, slow_until = NULL,
+      state = CASE WHEN alarm IS NOT NULL THEN 'error' ELSE ${settings.standby ? 'standby' : 'disconnected'} END,
+      reason = ${settings.standby ? null : WAITING_FOR_WORKER}::text,
+      due_at = now(), fence = fence + 1, lease_owner = NULL, lease_until = NULL
+    WHERE id = ${uuidOf(id)}`;
+  return findSource(sql, id);
+}
+
+/**
+ * Keeps the refresh token that came in the place of another. Compare and set: a consent that was given meanwhile counts more.
+ */
+export async function replaceRefreshToken(
+  sql: Sql,
+  keyring: Keyring,
+  id: Id<'src'>,
+  before: Uint8Array,
+  credentials: ImapCredentials,
+): Promise<Buffer> {
+  const sealed = sealCredentials(keyring, id, credentials);
+  await sql`UPDATE sources SET credentials = ${sealed} WHERE id = ${uuidOf(id)} AND credentials = ${before}`;
+  return sealed;
+}
+
+/** Forgets how far the folders have been read; what came since the source was last proven alive is listed again. */
+export async function resetImapSource(sql: Sql, id: Id<'src'>): Promise<Source | undefined> {
+  await sql`
+    WITH forgotten AS (DELETE FROM imap_folders WHERE source_id = ${uuidOf(id)})
+    UPDATE sources SET
+      failures = 0, fault = NULL, due_at = now(), fence = fence + 1, lease_owner = NULL, lease_until = NULL
+    WHERE id = ${uuidOf(id)} AND kind = 'imap'`;
+  return findSource(sql, id);
+}
+
+/** What a change begins from. */
+export async function findImapSource(
+  sql: Sql,
+  id: Id<'src'>,
+): Promise<
+  | {
+      mailboxId: string;
+      account: string | null;
+      credentials: Uint8Array | null;
+      settings: Record<string, unknown>;
+    }
+  | undefined
+> {
+  const [row] = await sql<
+    [
+      {
+        mailboxId: string;
+        account: string | null;
+        credentials: Uint8Array | null;
+        settings: Record<string, unknown>;
+      }?,
+    ]
+  >`SELECT mailbox_id AS "mailboxId", account, credentials, settings FROM sources
+    WHERE id = ${uuidOf(id)} AND kind = 'imap'`;
+  return row;
+}
