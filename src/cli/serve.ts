@@ -1,15 +1,21 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import { MailgressError } from '../core/errors.ts';
 import { removeInstance, writeInstance } from '../ops/data-directory.ts';
 import { type Service, startService } from '../service.ts';
-import { openDatabase } from '../store/database.ts';
-import { migrateDatabase, readSchemaState } from '../store/migrate.ts';
+import { migrateDatabase } from '../store/migrate.ts';
 import { version } from '../version.ts';
+import { checkSchema, coreOptionsOf } from './core-options.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from './open-database.ts';
 import { STARTING_PATIENCE_MS, type StopSignal, unlessStopped, watchStopSignal } from './stop-signal.ts';
 
-type ServeOptions = { mode: 'own' | 'join'; migrate: boolean; dispatch: boolean; log: Logger };
+type ServeOptions = {
+  mode: 'own' | 'join';
+  migrate: boolean;
+  dispatch: boolean;
+  /** IMAP sessions too. */
+  imap: boolean;
+  log: Logger;
+};
 
 /**
  * Runs until SIGTERM or SIGINT: requests under way end, their mail is delivered or left for the next start, and the
@@ -36,30 +42,23 @@ async function serveOn(
   database: OpenedDatabase,
   config: Config,
   stop: StopSignal,
-  { migrate, dispatch, log }: ServeOptions,
+  { migrate, dispatch, imap, log }: ServeOptions,
 ): Promise<void> {
   await unlessStopped(migrate ? migrateDatabase(database.url) : checkSchema(database.url, log), stop, 0);
   if (stop.received() !== undefined) return;
   const starting = startService({
-    databaseUrl: database.url,
+    ...coreOptionsOf(config, database, log),
     host: config.host,
     port: config.port,
     publicUrl: config.publicUrl,
     adminToken: database.adminToken,
-    secretKeys: database.secretKeys,
-    egressAllow: config.egressAllow,
-    allowLoopback: config.database.kind === 'embedded',
-    bodyLimitBytes: config.bodyLimitBytes,
-    google: config.google,
-    microsoft: config.microsoft,
     dispatch,
+    imap,
     pubsub: config.pubsub && {
       ...config.pubsub,
       issuer: config.google.issuer,
       certsUrl: config.google.certsUrl,
     },
-    version,
-    log,
   });
   const service = await unlessStopped(starting, stop, STARTING_PATIENCE_MS);
   if (service === undefined) return;
@@ -86,21 +85,4 @@ async function announce(service: Service, { dataDirectory, owned }: OpenedDataba
   }
   if (service.publicUrl !== service.address) lines.splice(1, 0, `  public URL   ${service.publicUrl}`);
   process.stdout.write(`${lines.join('\n')}\n`);
-}
-
-/** @throws MailgressError `database_behind`. */
-async function checkSchema(url: string, log: Logger): Promise<void> {
-  const database = openDatabase(url);
-  try {
-    const schema = await readSchemaState(database.hot);
-    if (schema.state === 'behind') {
-      throw new MailgressError(
-        'database_behind',
-        `The database lacks ${schema.missing} migrations: run \`mailgress migrate\`, or \`serve --migrate\``,
-      );
-    }
-    if (schema.state === 'ahead') log.warn('the database was migrated by a newer version; going on with it');
-  } finally {
-    await database.close();
-  }
 }

@@ -4,6 +4,7 @@ import { createLog } from '../ops/log.ts';
 import { EXIT } from './exit.ts';
 import { migrate } from './migrate.ts';
 import { serve } from './serve.ts';
+import { work } from './work.ts';
 
 /** The commands that run the service or open its database. Each ends its process: a stop half way leaves work behind. */
 export function addServiceCommands(program: Command): void {
@@ -12,7 +13,8 @@ export function addServiceCommands(program: Command): void {
     .description('Run everything in this process, on an embedded PostgreSQL unless DATABASE_URL is set')
     .action(async () => {
       const config = readConfig();
-      await serve(config, { mode: 'own', migrate: true, dispatch: true, log: createLog(config.logLevel) });
+      const log = createLog(config.logLevel);
+      await serve(config, { mode: 'own', migrate: true, dispatch: true, imap: true, log });
       process.exit();
     });
 
@@ -26,7 +28,20 @@ export function addServiceCommands(program: Command): void {
     .action(async (options: { migrate?: boolean; dispatch: boolean }) => {
       const config = readConfig();
       const { migrate = false, dispatch } = options;
-      await serve(config, { mode: 'join', migrate, dispatch, log: createLog(config.logLevel) });
+      const log = createLog(config.logLevel);
+      await serve(config, { mode: 'join', migrate, dispatch, imap: false, log });
+      process.exit();
+    });
+
+  program
+    .command('worker')
+    .description('Read mailboxes over IMAP; any number of these share a database, and the mailboxes')
+    .option('--source <id>', 'this one alone')
+    .option('--capacity <n>', 'sessions that this process holds at most (5000)')
+    .action(async (options: { source?: string; capacity?: string }) => {
+      const config = readConfig();
+      const { source, capacity } = options;
+      await work(config, { source, capacity, log: createLog(config.logLevel) });
       process.exit();
     });
 
