@@ -45,7 +45,9 @@ export async function listAll<T>(client: Client, path: string, item: z.ZodType<T
   const pageSchema = z.object({ data: z.array(item), next: z.string().nullable() });
   const all: T[] = [];
   for (let after = ''; ; ) {
-    const page = pageSchema.parse(await client.call('GET', `${path}?limit=500${after}`));
+    const page = pageSchema.parse(
+      await client.call('GET', `${path}${path.includes('?') ? '&' : '?'}limit=500${after}`),
+    );
     all.push(...page.data);
     if (page.next === null) return all;
     after = `&after=${page.next}`;

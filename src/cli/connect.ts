@@ -40,7 +40,7 @@ async function connectMailbox(
   const path = `/v1/mailboxes/${encodeURIComponent(mailboxId)}`;
   const mailbox = mailboxSchema.parse(await client.call('GET', path));
   return config.google.client === undefined
-    ? await connectByLink(client, mailbox, timeoutMs)
+    ? await connectByLink(client, mailbox, 'google', timeoutMs)
     : await connectHere(client, mailbox, config, timeoutMs);
 }
 
@@ -82,14 +82,23 @@ async function connectHere(
   return saveGmailSource(client, id, { type: 'oauth', refreshToken: outcome.refreshToken });
 }
 
+const KINDS = { google: 'gmail', microsoft: 'imap' } as const;
+
 /** The service asks, and makes the source when the consent comes back to it. */
-async function connectByLink(client: Client, { id, address }: Mailbox, timeoutMs: number): Promise<Source> {
-  const before = await listGmailSources(client, id);
+export async function connectByLink(
+  client: Client,
+  { id, address }: Mailbox,
+  provider: 'google' | 'microsoft',
+  timeoutMs: number,
+): Promise<Source> {
+  const listConnected = () => listSourcesOf(client, id, KINDS[provider]);
+  const before = await listConnected();
   const link = z
     .object({ url: z.string(), expiresAt: z.string() })
-    .parse(await client.call('POST', `/v1/mailboxes/${id}/connect`, { provider: 'google' }));
+    .parse(await client.call('POST', `/v1/mailboxes/${id}/connect`, { provider }));
   tell(
-    `GOOGLE_CLIENT_ID is not set here, so that the service asks. Open this in any browser, and sign in as ${address}:`,
+    ...(provider === 'google' ? ['GOOGLE_CLIENT_ID is not set here, so that the service asks.'] : []),
+    `Open this in any browser, and sign in as ${address}:`,
     '',
     `  ${link.url}`,
     '',
@@ -104,7 +113,7 @@ async function connectByLink(client: Client, { id, address }: Mailbox, timeoutMs
   onInterrupt('No longer waiting; the link is as good as before.');
   const stateBefore = new Map(before.map((source) => [source.id, source.state]));
   for (const endsMs = performance.now() + timeoutMs; performance.now() < endsMs; await sleep(POLL_MS)) {
-    const sources = await listGmailSources(client, id);
+    const sources = await listConnected();
     const connected = sources.find((source) => source.state !== stateBefore.get(source.id));
     if (connected !== undefined) return connected;
   }
@@ -116,7 +125,7 @@ async function connectByLink(client: Client, { id, address }: Mailbox, timeoutMs
 
 /** Makes the source, or gives the one that the mailbox has its new credentials. */
 async function saveGmailSource(client: Client, mailboxId: string, auth: object): Promise<Source> {
-  const [known] = await listGmailSources(client, mailboxId);
+  const [known] = await listSourcesOf(client, mailboxId, 'gmail');
   if (known !== undefined)
     return sourceSchema.parse(await client.call('PATCH', `/v1/sources/${known.id}`, { auth }));
   const path = `/v1/mailboxes/${encodeURIComponent(mailboxId)}/sources`;
@@ -124,15 +133,15 @@ async function saveGmailSource(client: Client, mailboxId: string, auth: object):
 }
 
 /** Newest first. */
-async function listGmailSources(client: Client, mailboxId: string): Promise<Source[]> {
+async function listSourcesOf(client: Client, mailboxId: string, wanted: 'gmail' | 'imap'): Promise<Source[]> {
   const page = z
     .object({ data: z.array(sourceSchema) })
     .parse(await client.call('GET', `/v1/sources?mailbox=${mailboxId}&limit=500`));
-  return page.data.filter(({ kind }) => kind === 'gmail');
+  return page.data.filter(({ kind }) => kind === wanted);
 }
 
 /** @throws MailgressError `usage` */
-function parseTimeout(text: string): number {
+export function parseTimeout(text: string): number {
   if (/^[1-9]\d{0,4}$/.test(text)) return Number(text) * 1000;
   throw new MailgressError('usage', `--timeout ${text}: must be a whole number of seconds, from 1 to 99999`);
 }
@@ -145,6 +154,7 @@ function onInterrupt(message: string): void {
   });
 }
 
-function tell(...lines: string[]): void {
+/** On standard error, so that `--json` stays JSON. */
+export function tell(...lines: string[]): void {
   process.stderr.write(lines.map((line) => `${line}\n`).join(''));
 }

@@ -1,17 +1,11 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
-import {
-  attemptSchema,
-  deliverySchema,
-  endpointSchema,
-  mailboxSchema,
-  sourceSchema,
-} from '../core/resources.ts';
+import { attemptSchema, deliverySchema, endpointSchema, mailboxSchema } from '../core/resources.ts';
 import type { Client } from './client.ts';
-import { type ClientOptions, clientCommand, findMailboxId, listAll, withClient } from './client-command.ts';
-import { addGmailSource, type GmailOptions } from './connect.ts';
-import { ago, say, sayJson, table } from './print.ts';
+import { type ClientOptions, clientCommand, listAll, withClient } from './client-command.ts';
+import { say, sayJson, table } from './print.ts';
+import { addSourceCommands } from './source-commands.ts';
 
 /** The commands that make and list what the API has: mailbox, source, endpoint. */
 export function addResourceCommands(program: Command): void {
@@ -37,7 +31,7 @@ function addMailboxCommands(mailbox: Command): void {
         if (options.json) return sayJson(made);
         say(
           `${made.id}  ${made.address}`,
-          `  next   mailgress source add --mailbox ${made.address} --kind raw|apps-script|gmail`,
+          `  next   mailgress source add --mailbox ${made.address} --kind raw|apps-script|gmail|imap`,
         );
       }),
     );
@@ -49,95 +43,6 @@ function addMailboxCommands(mailbox: Command): void {
       say(...table(['ADDRESS', 'TENANT', 'ID', 'CREATED'], rows));
     }),
   );
-}
-
-function addSourceCommands(source: Command): void {
-  clientCommand(source, 'add', 'Add a source to a mailbox')
-    .requiredOption('--mailbox <address or id>', 'of which mailbox')
-    .requiredOption(
-      '--kind <kind>',
-      'raw (any program that has RFC 5322 bytes), apps-script (Gmail pushes), or gmail (read by consent)',
-    )
-    .option('--service-account', 'gmail: read in the name of the service account; nobody is asked')
-    .option('--timeout <seconds>', 'gmail: how long to wait for the consent', '300')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  mailgress source add --mailbox me@example.com --kind raw
-  mailgress source add --mailbox me@example.com --kind gmail    asks for consent, in a browser
-`,
-    )
-    .action(
-      withClient(async (client, options: ClientOptions & GmailOptions & { kind: string }) => {
-        if (options.kind === 'gmail') return addGmailSource(client, options);
-        if (options.serviceAccount)
-          throw new MailgressError('usage', '--service-account is for --kind gmail');
-        const mailboxId = await findMailboxId(client, options.mailbox);
-        const made = sourceSchema
-          .extend({ secret: z.string(), ingestUrl: z.string() })
-          .parse(await client.call('POST', `/v1/mailboxes/${mailboxId}/sources`, { kind: options.kind }));
-        if (options.json) return sayJson(made);
-        say(
-          `${made.id}  ${made.kind}  ${made.address}`,
-          `  post to   ${made.ingestUrl}`,
-          `  secret    ${made.secret}`,
-          '  The secret is shown now and not again.',
-          ...(made.kind === 'apps-script' ? [`  next      mailgress source script ${made.id}`] : []),
-        );
-      }),
-    );
-  clientCommand(source, 'list', 'List sources, newest first').action(
-    withClient(async (client, options) => {
-      const sources = await listAll(client, '/v1/sources', sourceSchema);
-      if (options.json) return sayJson(sources);
-      const now = new Date();
-      const rows = sources.map((one) => [
-        one.address,
-        one.kind,
-        one.state,
-        ago(one.lastMessageAt, now),
-        ago(one.lastProvenAliveAt, now),
-        one.id,
-      ]);
-      say(...table(['ADDRESS', 'KIND', 'STATE', 'LAST MAIL', 'ALIVE', 'ID'], rows));
-    }),
-  );
-  for (const [verb, summary] of [
-    ['start', 'Take mail again'],
-    ['stop', 'Refuse mail, so that the sender keeps it'],
-  ] as const) {
-    clientCommand(source, `${verb} <id>`, summary).action(
-      withClient(async (client, options, id) => {
-        const changed = sourceSchema.parse(
-          await client.call('POST', `/v1/sources/${encodeURIComponent(id)}/${verb}`),
-        );
-        if (options.json) return sayJson(changed);
-        say(`${changed.id}  ${changed.kind}  ${changed.address}  ${changed.state}`);
-      }),
-    );
-  }
-  addScriptCommand(source);
-}
-
-/** The script itself on standard output, so that `> Code.js` makes a file of it. */
-function addScriptCommand(source: Command): void {
-  clientCommand(source, 'script <id>', 'Print the Apps Script of a source, filled in and ready to paste')
-    .addHelpText('after', '\nIt holds the secret. See apps-script/README.md for where to paste it.\n')
-    .action(
-      withClient(async (client, options, id) => {
-        const script = await client.getText(
-          `/v1/sources/${encodeURIComponent(id)}/apps-script`,
-          'text/javascript',
-        );
-        const [, url] = /^const MAILGRESS_URL = "(http:.*)";$/m.exec(script) ?? [];
-        // Google posts from its own machines, and the script posts mail over https alone.
-        if (url !== undefined)
-          process.stderr.write(`${url} is out of Google's reach: set MAILGRESS_PUBLIC_URL\n`);
-        if (options.json) return sayJson({ script });
-        say(script.trimEnd());
-      }),
-    );
 }
 
 function addEndpointCommands(endpoint: Command): void {

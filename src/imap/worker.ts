@@ -9,8 +9,9 @@ import type { Keyring } from '../core/sealed.ts';
 import type { Ingest } from '../ingest.ts';
 import { type ConnectTools, openConnection } from '../sources/imap/connection.ts';
 import { ImapError } from '../sources/imap/imap-error.ts';
-import { runSession, type SessionTools } from '../sources/imap/session.ts';
+import { runSession } from '../sources/imap/session.ts';
 import { LeaseLost } from '../sources/imap/session-store.ts';
+import type { SessionTools } from '../sources/imap/session-tools.ts';
 import { type SessionHandle, type Supervisor, startSupervisor } from '../sources/imap/supervisor.ts';
 import type { Database } from '../store/database.ts';
 import {

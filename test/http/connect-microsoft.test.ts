@@ -55,7 +55,7 @@ test('a consent makes an imap source that waits for a worker, and another renews
   const openCredentials = (row: postgres.Row) =>
     JSON.parse(keyring.open(row.credentials, `${id}/credentials`));
   const before = openCredentials(first);
-  assert.deepEqual(Object.keys(before).sort(), ['refreshToken', 'type']);
+  assert.deepEqual(Object.keys(before).sort(), ['provider', 'refreshToken', 'type', 'user']);
   assert.ok(microsoft.given.includes(before.refreshToken));
 
   await service.api('POST', `/v1/sources/${id}/stop`);

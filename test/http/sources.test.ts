@@ -44,6 +44,7 @@ test('a source is created with its secret and where to push, and got without', a
       reason: null,
       cursor: null,
       script: null,
+      imap: null,
       lag: 0,
       leaseHolder: null,
       nextAttemptAt: null,

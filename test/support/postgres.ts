@@ -5,16 +5,18 @@ import postgres from 'postgres';
 import { openEmbedded } from '../../src/store/embedded.ts';
 import { migrateDatabase } from '../../src/store/migrate.ts';
 import { TEMPLATE, withDatabase } from './database.ts';
+import { installDovecot } from './imap/install.ts';
 
 /*
- * One PostgreSQL for the whole test run, and in it a migrated template that each test file copies (see
- * `createTestDatabase`). MAILGRESS_TEST_DATABASE_URL names another server to test against, as a superuser; its
- * databases mailgress_test_* are ours to drop.
+ * What a test run stands on: Dovecot, found or installed once for all files, and one PostgreSQL for the whole run, and in it a
+ * migrated template that each test file copies (see `createTestDatabase`). MAILGRESS_TEST_DATABASE_URL names another server to
+ * test against, as a superuser; its databases mailgress_test_* are ours to drop.
  */
 
 let stop = async () => {};
 
 export async function globalSetup(): Promise<void> {
+  await installDovecot();
   if (process.env.MAILGRESS_TEST_DATABASE_URL === undefined) {
     const directory = await mkdtemp(join(tmpdir(), 'mailgress-test-'));
     // As root PostgreSQL runs as a system user, who has to pass.

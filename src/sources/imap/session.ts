@@ -1,10 +1,10 @@
-import type { ImapProvider } from '../../core/imap-providers.ts';
-import type { ImapFolderWish, ImapTuning } from '../../core/imap-settings.ts';
+import type { ImapFolderWish } from '../../core/imap-settings.ts';
 import { type Bell, createBell } from './bell.ts';
 import { chooseFolders } from './choose-folders.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import type { Folder, FolderTools } from './read-folder.ts';
+import type { Folder } from './read-folder.ts';
+import type { SessionSettings, SessionTools } from './session-tools.ts';
 import { type Watch, watchFolders } from './watch.ts';
 
 /*
@@ -26,32 +26,8 @@ import { type Watch, watchFolders } from './watch.ts';
  * with the time of its next try, and the next session begins with new credentials and a look at every folder.
  */
 
-export type SessionSettings = {
-  provider: ImapProvider;
-  folders: readonly ImapFolderWish[] | undefined;
-  tuning: ImapTuning;
-  /** Connections that the source may have: one, and one more for each folder that is to idle by itself. */
-  connectionBudget: number;
-  idleRestartMs: number;
-  /** It slept until now, while others read the mailbox. */
-  isWakingUp: boolean;
-};
-
-export type SessionTools = FolderTools & {
-  open(): Promise<ImapConnection>;
-  note(state: 'authenticated' | 'syncing' | 'idle' | 'polling', mode: 'idle' | 'poll' | null): void;
-  /** All is read that there is, as the server has just confirmed. */
-  noteAlive(hasMail: boolean): void;
-  /** Ends the session in order: it says goodbye and returns. */
-  signal: AbortSignal;
-  /** Called with what has the session look at everything now. */
-  onReady(lookNow: () => void): void;
-  /** What passes by itself, such as a store that is away: the connection is kept, and the work is tried again. */
-  isPassing(error: unknown): boolean;
-  random: () => number;
-  /** For tests: how often the server is asked whether it is there. */
-  probeMs?: number | undefined;
-};
+/** What is under way when a session is told to end may take so long; then LOGOUT has its own time. */
+const ABORT_PATIENCE_MS = 3000;
 
 /**
  * One session: connects, reads what is there, and goes on reading what comes, until it is told to end.
@@ -62,9 +38,13 @@ export async function runSession(settings: SessionSettings, tools: SessionTools)
   const { signal } = tools;
   const connections: ImapConnection[] = [];
   const bells: Bell[] = [];
-  // A command that waits for its answer is not waited for: the connection is closed, and whoever waits learns that.
+  let timer: NodeJS.Timeout | undefined;
   const onAbort = () => {
     for (const bell of bells) bell.ring();
+    // A command that takes too long is not waited for: its connection is closed, and whoever waits learns that.
+    timer = setTimeout(() => {
+      for (const connection of connections) connection.close();
+    }, ABORT_PATIENCE_MS);
   };
   signal.addEventListener('abort', onAbort);
   try {
@@ -104,6 +84,7 @@ export async function runSession(settings: SessionSettings, tools: SessionTools)
     if (!signal.aborted) throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);
+    clearTimeout(timer);
     await Promise.all(
       connections.map((connection) => (signal.aborted ? connection.end() : connection.close())),
     );

@@ -4,8 +4,8 @@ import { fetchStubs, listGapPage, sortStubs } from './fill-gaps.ts';
 import { readStatuses } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
 import { type Folder, openFolder, readFolder } from './read-folder.ts';
-import type { SessionSettings, SessionTools } from './session.ts';
 import type { DueStub } from './session-store.ts';
+import type { SessionSettings, SessionTools } from './session-tools.ts';
 
 /** A folder of a connection. */
 export type WatchedFolder = Folder & {

@@ -1,0 +1,31 @@
+import type { ImapProvider } from '../../core/imap-providers.ts';
+import type { ImapFolderWish, ImapTuning } from '../../core/imap-settings.ts';
+import type { ImapConnection } from './connection.ts';
+import type { FolderTools } from './read-folder.ts';
+
+export type SessionSettings = {
+  provider: ImapProvider;
+  folders: readonly ImapFolderWish[] | undefined;
+  tuning: ImapTuning;
+  /** Connections that the source may have: one, and one more for each folder that is to idle by itself. */
+  connectionBudget: number;
+  idleRestartMs: number;
+  /** It slept until now, while others read the mailbox. */
+  isWakingUp: boolean;
+};
+
+export type SessionTools = FolderTools & {
+  open(): Promise<ImapConnection>;
+  note(state: 'authenticated' | 'syncing' | 'idle' | 'polling', mode: 'idle' | 'poll' | null): void;
+  /** All is read that there is, as the server has just confirmed. */
+  noteAlive(hasMail: boolean): void;
+  /** Ends the session in order: it says goodbye and returns. */
+  signal: AbortSignal;
+  /** Called with what has the session look at everything now. */
+  onReady(lookNow: () => void): void;
+  /** What passes by itself, such as a store that is away: the connection is kept, and the work is tried again. */
+  isPassing(error: unknown): boolean;
+  random: () => number;
+  /** For tests: how often the server is asked whether it is there. */
+  probeMs?: number | undefined;
+};
