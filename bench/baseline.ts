@@ -77,7 +77,7 @@ await sql`
     from_address text, subject text, document json NOT NULL, raw bytea NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(), UNIQUE (mailbox_id, provider_id))`;
 
-const nobody = () => Promise.reject(new Error('the bench has no Gmail'));
+const nobody = () => Promise.reject(new Error('the bench reads no mailboxes'));
 const app = createApp({
   database: openDatabase(url),
   keyring: createKeyring(['a key for the bench, of 32 characters']),
@@ -91,6 +91,7 @@ const app = createApp({
   activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
   pubsub: undefined,
   gmail: { create: nobody, change: nobody, connect: nobody, prepareEnd: nobody },
+  imap: { create: nobody, change: nobody, reset: nobody, wake: () => {} },
   wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},

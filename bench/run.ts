@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { openEmbedded } from '../src/store/embedded.ts';
 import type { ConsumerOrder, ConsumerReport } from './consumer.ts';
+import { measureImap, printImap } from './imap.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
 import { printProfiles } from './profile.ts';
@@ -23,13 +24,15 @@ import { measureReading } from './reading.ts';
 import { machine, median, printSection, type Row, type Section } from './report.ts';
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
-const USAGE = `npm run bench -- [options]
+const USAGE = `npm run bench -- [WHAT ...] [options]
+  WHAT           plain, mime, latency, push or imap; without it all but imap, which needs Dovecot
   --quick        one short round: for a look, not for figures
-  --only WHAT    plain, mime, latency or push
+  --only WHAT    the same as WHAT
   --json FILE    write the figures there as well
   --profile DIR  write CPU profiles of Mailgress there and print where the time went (takes time itself)
 `;
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
@@ -48,7 +51,8 @@ const WARM_UP = options.quick ? { plain: 6000, mime: 2500 } : { plain: 18_000, m
 const CONNECTIONS = 64;
 const LATENCY = { perSecond: 200, seconds: options.quick ? 5 : 30 };
 const PUSHES = { perSecond: 500, seconds: options.quick ? 5 : 30 };
-const wants = (what: string) => options.only === undefined || options.only === what;
+const wanted = new Set([...positionals, ...(options.only === undefined ? [] : [options.only])]);
+const wants = (what: string) => wanted.has(what) || (wanted.size === 0 && what !== 'imap');
 
 const children: ChildProcess[] = [];
 const note = (text: string) => process.stderr.isTTY && process.stderr.write(`\x1b[2K\r${text}`);
@@ -70,6 +74,18 @@ process.exit();
 
 async function main(): Promise<void> {
   await admin`CREATE EXTENSION IF NOT EXISTS pg_stat_statements`;
+  const imap = wants('imap')
+    ? await measureImap({ createDatabase, isQuick: options.quick, note })
+    : undefined;
+  note('');
+  if (imap !== undefined) process.stdout.write(printImap(imap));
+  if (wanted.size === 1 && imap !== undefined) {
+    process.stdout.write(`${JSON.stringify(machine())}\n`);
+    if (options.json !== undefined) {
+      await writeFile(options.json, `${JSON.stringify({ machine: machine(), imap }, null, 2)}\n`);
+    }
+    return;
+  }
   const consumer = fork(new URL('consumer.ts', import.meta.url));
   children.push(consumer);
   const [{ url: consumerUrl }] = (await once(consumer, 'message')) as [{ url: string }];
@@ -156,7 +172,16 @@ async function main(): Promise<void> {
   );
   process.stdout.write(`${JSON.stringify(machine())}\n`);
   if (options.json !== undefined) {
-    const report = { machine: machine(), rounds: ROUNDS, sections, latency, pushes, pushToWebhook, memory };
+    const report = {
+      machine: machine(),
+      rounds: ROUNDS,
+      imap,
+      sections,
+      latency,
+      pushes,
+      pushToWebhook,
+      memory,
+    };
     await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (profileTo !== undefined) {

@@ -26,15 +26,17 @@ export async function startBaseline(
   return { name, target, child };
 }
 
-/** `mailgress serve`, with one mailbox and one source, and an endpoint if there is a URL for it. */
+/** `mailgress serve` or `all`, with one mailbox and one source, and an endpoint if there is a URL for it. */
 export async function startMailgress(
   name: string,
   databaseUrl: string,
   flags: string[],
   endpointUrl?: string,
   environment: Record<string, string> = {},
+  command: 'serve' | 'all' = 'serve',
 ): Promise<Variant & { endpointSecret: string }> {
-  const child = spawn(process.execPath, [...flags, 'src/main.ts', 'serve', '--migrate'], {
+  const arguments_ = command === 'serve' ? ['serve', '--migrate'] : ['all'];
+  const child = spawn(process.execPath, [...flags, 'src/main.ts', ...arguments_], {
     env: {
       ...process.env,
       DATABASE_URL: databaseUrl,
@@ -42,7 +44,7 @@ export async function startMailgress(
       PORT: '0',
       MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
       MAILGRESS_SECRET_KEY: 'a-secret-key-for-the-bench-of-32-characters',
-      MAILGRESS_EGRESS_ALLOW: '127.0.0.1',
+      MAILGRESS_EGRESS_ALLOW: '127.0.0.1,localhost',
       LOG_LEVEL: 'warn',
       ...environment,
     },

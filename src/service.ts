@@ -21,6 +21,7 @@ import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
 import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
 import type { ConnectTools, ImapTimeouts } from './sources/imap/connection.ts';
+import { createSrvResolver } from './sources/imap/find-server.ts';
 import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { type Database, openDatabase } from './store/database.ts';
@@ -77,6 +78,8 @@ export type ServiceOptions = CoreOptions & {
   /** What may be asked of Gmail, and how long a mail waits that it does not give. */
   gmailQuota?: GmailQuota;
   stubWaitsMs?: readonly number[];
+  /** For tests: who is asked for the IMAP server of a domain, as `dns.setServers` takes it. */
+  nameServers?: readonly string[];
   /** For tests of the consent: what is done with it, instead of a source that reads. */
   connectSource?: ConnectSource;
 };
@@ -152,7 +155,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       keyring,
       ingest,
       gmail: gmail.sources,
-      imap: createImapSources(imap),
+      imap: createImapSources({ ...imap, resolveSrv: createSrvResolver(options.nameServers) }),
       wakeSync: gmail.wake,
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,

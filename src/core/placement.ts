@@ -10,7 +10,10 @@ const TABS: ReadonlyMap<string, Placement> = new Map([
   ['CATEGORY_FORUMS', 'forums'],
 ]);
 
-/** RFC 6154, 2. `\Inbox` is no attribute of it, but what some servers and libraries say of INBOX. */
+/**
+ * RFC 6154, 2. `\Inbox` is no attribute of it, but what some servers and libraries say of INBOX; nor is `\Promotions`, which
+ * is what whoever chose the folder by its name says.
+ */
 const ROLES: ReadonlyMap<string, Placement> = new Map([
   ['\\inbox', 'inbox'],
   ['\\junk', 'spam'],
@@ -18,6 +21,7 @@ const ROLES: ReadonlyMap<string, Placement> = new Map([
   ['\\drafts', 'drafts'],
   ['\\trash', 'trash'],
   ['\\archive', 'archive'],
+  ['\\promotions', 'promotions'],
 ]);
 
 type Place = Pick<RawMail, 'identity' | 'labels' | 'folder' | 'folderRole' | 'truncated'>;

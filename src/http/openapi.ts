@@ -1,6 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { MailgressError } from '../core/errors.ts';
+import { type Fault, MailgressError } from '../core/errors.ts';
 import { type Id, type IdPrefix, isId } from '../core/ids.ts';
 import { notFound, problemSchema } from './problem.ts';
 
@@ -12,12 +12,37 @@ export function createRouter(): OpenAPIHono {
   return new OpenAPIHono({
     defaultHook: (result) => {
       if (result.success) return;
-      const faults = result.error.issues
-        .slice(0, MAX_FAULTS)
-        .map(({ path, message }) => ({ path: path.join('.'), message }));
+      const faults = faultsOf(result.error);
       throw new MailgressError('bad_request', 'The request has faults; `errors` lists them', { faults });
     },
   });
+}
+
+/** Where an input is bad, and how; of several shapes by the one that it was most likely meant to have. */
+export function faultsOf({ issues }: { issues: readonly Issue[] }): Fault[] {
+  return issues
+    .flatMap((issue) => expand(issue))
+    .slice(0, MAX_FAULTS)
+    .map(({ path, message }) => ({ path: path.join('.'), message }));
+}
+
+type Issue = {
+  code?: string | undefined;
+  path: readonly PropertyKey[];
+  message: string;
+  errors?: readonly (readonly Issue[])[] | undefined;
+};
+
+/** Of a union zod says "Invalid input" alone. */
+function expand(issue: Issue): Issue[] {
+  const shapes = (issue.code === 'invalid_union' ? (issue.errors ?? []) : []).map((inside) =>
+    inside.flatMap((one) => expand({ ...one, path: [...issue.path, ...one.path] })),
+  );
+  // Whoever names a field of one shape does not mean the other.
+  const strangers = (shape: readonly Issue[]) =>
+    shape.filter(({ code }) => code === 'unrecognized_keys').length;
+  const [meant] = shapes.toSorted((a, b) => strangers(a) - strangers(b) || a.length - b.length);
+  return meant ?? [issue];
 }
 
 /** One JSON answer of a route. */

@@ -14,7 +14,7 @@ import {
 } from '../store/sources.ts';
 import { idField, sinceField, tenantField } from './fields.ts';
 import { imapChangeSchema, imapSourceSchema, newImapSourceSchema, settingsOf } from './imap-sources.ts';
-import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
+import { answer, createRouter, faultsOf, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
@@ -45,6 +45,13 @@ const gmailChangeSchema = z.strictObject({
   auth: credentialsSchema.optional(),
   settings: gmailSettingsSchema.optional(),
 });
+
+/** Its kind says which: what is wrong is told by that one alone. */
+const changeSchema = z.union([
+  gmailChangeSchema,
+  imapChangeSchema,
+  z.looseObject({}).describe('Refused, for a source of kind gmail or imap takes one of the others'),
+]);
 
 export function sourceRoutes(services: Services): OpenAPIHono {
   const { database, keyring, ingressSources, publicUrl, gmail, imap, wakeSync } = services;
@@ -139,7 +146,7 @@ export function sourceRoutes(services: Services): OpenAPIHono {
       summary: 'Change the credentials or settings of a source that reads; new credentials start it again',
       request: {
         params,
-        body: jsonBody(z.union([gmailChangeSchema, imapChangeSchema])),
+        body: jsonBody(changeSchema),
       },
       responses: {
         200: answer('The source', z.union([imapSourceSchema, sourceSchema])),
@@ -251,6 +258,6 @@ function withReport({ source, report }: NonNullable<Awaited<ReturnType<Services[
 function parseChange<T>(schema: z.ZodType<T>, body: unknown): T {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
+  const faults = faultsOf(parsed.error);
   throw new MailgressError('bad_request', 'The body is not as a source of this kind takes it', { faults });
 }

@@ -3,7 +3,7 @@ import { MailgressError } from '../core/errors.ts';
 import { IMAP_PRESETS, type ImapPreset } from '../core/imap-providers.ts';
 import type { ImapCredentials, ImapSettings } from '../core/imap-settings.ts';
 import type { ImapAuth, ImapServer } from '../sources/imap/connection.ts';
-import { ImapError } from '../sources/imap/imap-error.ts';
+import { ImapError, toImapError } from '../sources/imap/imap-error.ts';
 import {
   type AccessTokens,
   createAccessTokens,
@@ -34,7 +34,8 @@ export type AccessOptions = {
 
 /**
  * @param onRotated told of a refresh token that came in the place of the one given.
- * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for clear text.
+ * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for clear text; ImapError
+ *   `network` for a name that DNS does not tell.
  */
 export async function openAccess(
   settings: ImapSettings,
@@ -48,7 +49,7 @@ export async function openAccess(
     throw new MailgressError('bad_request', 'An imap source of no known provider needs a host');
   const security = settings.security ?? preset.security;
   const port = settings.port ?? (security === 'tls' ? preset.port : 143);
-  if (security === 'none' && !(await options.isTrusted(host))) {
+  if (security === 'none' && !(await isTrusted(host, options))) {
     throw new MailgressError(
       'egress_blocked',
       `${host} may not be talked to in clear text: use tls or starttls, or name it in MAILGRESS_EGRESS_ALLOW`,
@@ -66,6 +67,16 @@ export async function openAccess(
     server,
     auth: async (signal) => ({ user, accessToken: await tokens.get(signal).catch(throwImapError) }),
   };
+}
+
+/** A name that is not found is a matter of the network, here as where it is dialled. */
+async function isTrusted(host: string, options: AccessOptions): Promise<boolean> {
+  try {
+    return await options.isTrusted(host);
+  } catch (error) {
+    if (error instanceof MailgressError) throw error;
+    throw toImapError(error, { host, phase: 'connect', isOauth: false });
+  }
 }
 
 function createTokens(

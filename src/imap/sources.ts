@@ -1,4 +1,3 @@
-import { resolveSrv } from 'node:dns/promises';
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import { imapHostOf, providerOfAddress, providerOfHost } from '../core/imap-providers.ts';
@@ -6,7 +5,7 @@ import { type ImapCredentials, type ImapSettings, imapSettingsSchema } from '../
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { type ConnectTools, openConnection } from '../sources/imap/connection.ts';
-import { findImapServer } from '../sources/imap/find-server.ts';
+import { findImapServer, type ResolveSrv } from '../sources/imap/find-server.ts';
 import { ImapError } from '../sources/imap/imap-error.ts';
 import { type ImapReport, inspectAccount } from '../sources/imap/verify.ts';
 import type { Database } from '../store/database.ts';
@@ -53,6 +52,7 @@ export function createImapSources(options: {
   keyring: Keyring;
   access: AccessOptions;
   connect: ConnectTools;
+  resolveSrv: ResolveSrv;
 }): ImapSources {
   const { keyring, access, connect, database } = options;
   const { sql, hot } = database;
@@ -87,7 +87,7 @@ export function createImapSources(options: {
     async create(mailboxId, { auth, settings: given, since }) {
       const mailbox = await findMailbox(sql, mailboxId);
       if (mailbox === undefined) return undefined;
-      const settings = await completeSettings(given, mailbox.address);
+      const settings = await completeSettings(given, mailbox.address, options.resolveSrv);
       const { report, credentials } = await verify(settings, auth);
       const { folders } = report;
       const input = { credentials, settings, folders, since };
@@ -127,13 +127,20 @@ export function createImapSources(options: {
 }
 
 /** The provider by host or address; the host by the provider, or as the domain's DNS tells it (RFC 6186). */
-async function completeSettings(given: Partial<ImapSettings>, address: string): Promise<ImapSettings> {
+async function completeSettings(
+  given: Partial<ImapSettings>,
+  address: string,
+  resolveSrv: ResolveSrv,
+): Promise<ImapSettings> {
   const provider =
     given.provider ?? (given.host === undefined ? providerOfAddress(address) : providerOfHost(given.host));
   const host = given.host ?? (provider === providerOfAddress(address) ? imapHostOf(address) : undefined);
   const settings = imapSettingsSchema.parse({ ...given, provider: provider ?? 'generic', host });
   if (settings.host !== undefined || settings.provider !== 'generic') return settings;
-  const found = await findImapServer(address, resolveSrv).catch(() => undefined);
+  const found = await findImapServer(address, resolveSrv).catch((cause) => {
+    const message = `Where ${address} has its mail is not known, for DNS does not answer for now: say \`host\``;
+    throw new MailgressError('provider_unavailable', message, { retryable: true, cause });
+  });
   if (found === undefined) {
     throw new MailgressError(
       'bad_request',

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { type ByteBudget, createByteBudget } from '../core/byte-budget.ts';
+import { createByteBudget } from '../core/byte-budget.ts';
 import { describeError, MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import { IMAP_PRESETS } from '../core/imap-providers.ts';
@@ -36,8 +36,6 @@ const MAX_BYTES = 64 * 1024 * 1024;
 /** Connects under way at once to one host: servers take many clients that come together for an attack. */
 const CONNECTS_PER_HOST = 8;
 const DEFAULT_CAPACITY = 5000;
-/** In the hour before a source was last proven alive mail may have been on its way. */
-const RESET_MARGIN_MS = 3_600_000;
 
 export type ImapWorkerOptions = {
   database: Database;
@@ -82,8 +80,10 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         if (await inTime(endSession(hot, claimed, end))) onEvent();
       },
       report: async (held) => {
-        const share = await inTime(reportWorker(hot, { holder, capacity, held }));
-        return only === undefined ? share : 1;
+        if (only === undefined) return inTime(reportWorker(hot, { holder, capacity, held }));
+        // Whoever takes one source alone leaves the share of the others as it is.
+        await inTime(reportWorker(hot, { holder, capacity: 0, held }));
+        return 1;
       },
       leave: () => inTime(forgetWorker(hot, holder)),
     },
@@ -107,9 +107,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
     const { access, user } = await openAccount(claimed, settings, options);
     const { server, preset } = access;
     const store = createSessionStore(database, claimed, onEvent);
-    const isNew = (await store.listCursors()).length === 0;
     const origin = { id: sourceId, kind: 'imap' as const, mailboxId, tenant, address, authenticationServers };
-    let provenAt = claimed.lastProvenAliveAt ?? undefined;
     await runSession(
       {
         provider: settings.provider,
@@ -126,8 +124,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         maxMailBytes: options.connect.maxMailBytes,
         sent: false,
         scope: `${server.host.toLowerCase()}/${user.toLowerCase()}`,
-        newFolderSince: beginOf(claimed, isNew),
-        provenAt: () => provenAt,
+        newFolderSince: claimed.createdAt,
         now: () => new Date(),
         signal: handle.signal,
         onReady: handle.onReady,
@@ -135,10 +132,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         probeMs: options.probeMs,
         isPassing: isOfStore,
         note: (state, mode) => states.note(lease, { state, mode }),
-        noteAlive: (hasMail) => {
-          provenAt = new Date();
-          options.activity.note(sourceId, { hasMessage: hasMail });
-        },
+        noteAlive: (hasMail) => options.activity.note(sourceId, { hasMessage: hasMail }),
         open: () =>
           limitOf(server.host).run(async () => {
             const auth = await access.auth(handle.signal);
@@ -146,7 +140,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
             handle.onConnected();
             return connection;
           }),
-      } satisfies SessionTools & { budget: ByteBudget },
+      } satisfies Omit<SessionTools, 'onBacklog'>,
     );
   }
 
@@ -189,17 +183,13 @@ async function openAccount(
   }
 }
 
-/** From when on mail of a folder without a cursor is wanted: all are without one at a new source, and after a reset. */
-function beginOf({ lastProvenAliveAt, createdAt }: ClaimedImapSource, isNew: boolean): Date {
-  if (!isNew || lastProvenAliveAt === null) return createdAt;
-  return new Date(Math.max(createdAt.getTime(), lastProvenAliveAt.getTime() - RESET_MARGIN_MS));
-}
-
 function isOfStore(error: unknown): boolean {
+  // Its cause may have a code of the system's, as a database out of reach has.
+  if (error instanceof ImapError) return false;
   return (error instanceof MailgressError && error.retryable) || isUnavailable(error) || isConflict(error);
 }
 
 function classify(error: unknown): unknown {
-  if (error instanceof ImapError || error instanceof LeaseLost || !isOfStore(error)) return error;
+  if (error instanceof LeaseLost || !isOfStore(error)) return error;
   return new ImapError('store', 'the database is away', { cause: error });
 }

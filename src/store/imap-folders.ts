@@ -68,7 +68,9 @@ export async function keepFolderPage(
         ${passed.map(({ key }) => key && Buffer.from(key).toString('hex'))}::uuid[],
         ${passed.map(({ dueInMs }) => dueInMs)}::bigint[]
       ) AS stub (id, provider_id, status, error, key, due_in_ms)
-      ON CONFLICT (source_id, provider_id) DO NOTHING
+      -- Read a second time, the later look counts.
+      ON CONFLICT (source_id, provider_id) DO UPDATE SET
+        status = excluded.status, error = excluded.error, due_at = excluded.due_at, updated_at = now()
     )
     SELECT (SELECT count(*)::int FROM held) AS held, set_config('synchronous_commit', 'off', true)`;
   return kept.held > 0;
@@ -99,6 +101,11 @@ export async function addFolder(
       INSERT INTO gaps (id, source_id, reason, folder, from_cursor, recovered_by, since)
       SELECT ${uuidOf(createId('gap'))}, source_id, 'requested', path, path, 'search', ${folder.since}::timestamptz
       FROM added WHERE ${folder.since !== null}::boolean
+        -- A reset has said from when on.
+        AND NOT EXISTS (
+          SELECT FROM gaps WHERE gaps.source_id = added.source_id AND folder = added.path AND reason = 'reset'
+            AND recovered_at IS NULL
+        )
       ON CONFLICT (source_id, reason, from_cursor, to_cursor) DO UPDATE SET
         since = least(gaps.since, excluded.since), page_token = NULL, listed_at = NULL, recovered_at = NULL
     )
@@ -143,11 +150,16 @@ export async function jumpFolder(
       UPDATE gaps SET page_token = NULL, listed_at = NULL FROM held
       WHERE gaps.source_id = held.source_id AND gaps.folder = held.path AND gaps.recovered_at IS NULL
         AND ${isOther}::boolean
+    ), dropped AS (
+      -- Their gap lists them again, by what they are called now.
+      DELETE FROM stubs USING held
+      WHERE stubs.source_id = held.source_id AND stubs.status = 'pending' AND ${isOther}::boolean
+        AND stubs.gap_id IS NOT NULL AND starts_with(stubs.provider_id, ${`${jump.fromPlace}/;`})
     ), orphaned AS (
       UPDATE stubs SET status = 'missing', error = 'the folder got new UIDs before it was fetched', updated_at = now()
       FROM held
       WHERE stubs.source_id = held.source_id AND stubs.status = 'pending' AND ${isOther}::boolean
-        AND starts_with(stubs.provider_id, ${`${jump.fromPlace}/;`})
+        AND stubs.gap_id IS NULL AND starts_with(stubs.provider_id, ${`${jump.fromPlace}/;`})
     ), gapped AS (
       INSERT INTO gaps (id, source_id, reason, folder, from_cursor, to_cursor, recovered_by, since)
       SELECT ${uuidOf(createId('gap'))}::uuid, source_id, ${jump.reason}, path,
@@ -238,7 +250,10 @@ export async function readBacklog(sql: Sql, sourceId: Id<'src'>): Promise<Backlo
              SELECT FROM gaps WHERE source_id = ${uuidOf(sourceId)} AND recovered_at IS NULL
            ) AS "hasOpenGaps",
            coalesce(min(due_at) <= now(), false) AS "hasDueStubs",
-           (extract(epoch FROM greatest(min(due_at) - now(), interval '0')) * 1000)::float8 AS "nextStubInMs"
+           -- Null where there is none, which greatest() would leave out.
+           CASE WHEN min(due_at) IS NOT NULL THEN
+             (extract(epoch FROM greatest(min(due_at) - now(), interval '0')) * 1000)::float8
+           END AS "nextStubInMs"
     FROM stubs WHERE source_id = ${uuidOf(sourceId)} AND status = 'pending'`;
   return row;
 }

@@ -3,9 +3,11 @@ import { createId, type Id, uuidOf } from '../core/ids.ts';
 import type { ImapCredentials, ImapSettings } from '../core/imap-settings.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
+import { logGaps } from './gap-filling.ts';
 import type { NewFolder } from './imap-folders.ts';
 import { sealCredentials } from './secrets.ts';
 import { findSource, WAITING_FOR_WORKER } from './sources.ts';
+import { tellEndpoints } from './tell.ts';
 import { isForeignKeyViolation } from './unavailable.ts';
 
 /** Has workers look for due sources. */
@@ -117,10 +119,29 @@ export async function replaceRefreshToken(
   return sealed;
 }
 
-/** Forgets how far the folders have been read; what came since the source was last proven alive is listed again. */
+/** Clocks differ. */
+const RESET_MARGIN_HOURS = 1;
+
+/**
+ * Forgets how far the folders have been read: they are begun anew at their ends, and what came since each was last known to be
+ * read is listed again. A gap says so from the same commit on.
+ */
 export async function resetImapSource(sql: Sql, id: Id<'src'>): Promise<Source | undefined> {
   await sql`
-    WITH forgotten AS (DELETE FROM imap_folders WHERE source_id = ${uuidOf(id)})
+    WITH forgotten AS (
+      DELETE FROM imap_folders WHERE source_id = ${uuidOf(id)}
+      RETURNING source_id, path, uid_validity, uid, read_at
+    ), gapped AS (
+      INSERT INTO gaps (id, source_id, reason, folder, from_cursor, recovered_by, since)
+      SELECT mailgress_uuidv7(), source_id, 'reset', path, path, 'search',
+             read_at - ${RESET_MARGIN_HOURS}::int * interval '1 hour'
+      FROM forgotten
+      ON CONFLICT (source_id, reason, from_cursor, to_cursor) DO UPDATE SET
+        recovered_at = NULL, listed_at = NULL, page_token = NULL, opened_at = now(), listed = 0,
+        since = CASE WHEN gaps.recovered_at IS NULL THEN least(gaps.since, excluded.since) ELSE excluded.since END,
+        recovered = CASE WHEN gaps.recovered_at IS NULL THEN gaps.recovered ELSE 0 END
+      RETURNING *
+    ), logged AS (${logGaps(sql, 'gap.opened')}), told AS (${tellEndpoints(sql)})
     UPDATE sources SET
       failures = 0, fault = NULL, due_at = now(), fence = fence + 1, lease_owner = NULL, lease_until = NULL
     WHERE id = ${uuidOf(id)} AND kind = 'imap'`;

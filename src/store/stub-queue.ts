@@ -79,22 +79,26 @@ export async function settleStubs(sql: Sql, results: readonly StubResult[]): Pro
     SELECT set_config('synchronous_commit', 'off', true)`;
 }
 
-/** A fragment: stubs of the row of `held` (id, mailbox_id) for the mails that are not stored. In order: who fetches goes by their ids. */
+/**
+ * A fragment: stubs of the row of `held` (id, mailbox_id) for the mails that are not stored. They are due in their order, a
+ * microsecond apart: ids of one millisecond have none.
+ */
 export function insertStubs(sql: Sql, stubs: readonly NewStub[], gapId: Id<'gap'> | undefined): Fragment {
   const once = [...new Map(stubs.map((stub) => [stub.providerId, stub])).values()];
   return sql`
-    INSERT INTO stubs (id, source_id, provider_id, status, key, gap_id)
-    SELECT stub.id, held.id, provider_id, 'pending', key, ${gapId === undefined ? null : uuidOf(gapId)}::uuid
+    INSERT INTO stubs (id, source_id, provider_id, status, key, gap_id, due_at)
+    SELECT stub.id, held.id, provider_id, 'pending', key, ${gapId === undefined ? null : uuidOf(gapId)}::uuid,
+           now() - (${once.length}::int - at) * interval '1 microsecond'
     FROM held, unnest(
       ${once.map(() => uuidOf(createId('stb')))}::uuid[],
       ${once.map(({ providerId }) => providerId)}::text[],
       ${once.map(({ key }) => key && Buffer.from(key).toString('hex'))}::uuid[]
-    ) AS stub (id, provider_id, key)
+    ) WITH ORDINALITY AS stub (id, provider_id, key, at)
     WHERE NOT EXISTS (
       SELECT FROM dedupe_ledger ledger WHERE ledger.mailbox_id = held.mailbox_id AND ledger.key = stub.key
     )
     ON CONFLICT (source_id, provider_id) DO UPDATE SET
-      status = 'pending', attempts = 0, due_at = now(), updated_at = now(), gap_id = excluded.gap_id
+      status = 'pending', attempts = 0, due_at = excluded.due_at, updated_at = now(), gap_id = excluded.gap_id
       -- Listed, it exists, whatever was found before.
       WHERE stubs.status IN ('failed', 'missing') AND excluded.gap_id IS NOT NULL`;
 }

@@ -38,7 +38,8 @@ const ROLES: Readonly<Record<FolderRole, Role>> = {
   archive: { attribute: '\\Archive', placement: 'archive', names: new Set() },
   all: { attribute: '\\All', placement: 'other', names: new Set(['all mail']) },
   promotions: {
-    attribute: null,
+    // No server's word, and so what such a folder is called once its name has told.
+    attribute: '\\Promotions',
     placement: 'promotions',
     names: new Set(['promotions', 'promotion', 'werbung', 'promociones', 'promoções', 'promozioni']),
   },

@@ -79,7 +79,8 @@ export function sortStubs(
 /**
  * Fetches stubs of the selected folder and hands their mails over; each is settled once its mail is durable.
  *
- * @throws as `readMails`; the stubs that were under way count a try if the connection ended, for one of them may be why.
+ * @throws as `readMails`. If the connection ended, one of those that were under way may be why: each of them is fetched by
+ *   itself from then on, and once it is alone, it counts a try and waits.
  */
 export async function fetchStubs(
   connection: ImapConnection,
@@ -91,7 +92,8 @@ export async function fetchStubs(
   const uidValidity = folder.cursor?.uidValidity;
   const results: StubResult[] = [];
   const byUid = new Map<number, DueStub>();
-  for (const { stub, ...place } of stubs) {
+  // As they are fetched: the first that is left when the connection ends was under way.
+  for (const { stub, ...place } of [...stubs].sort((a, b) => a.uid - b.uid)) {
     if (stub.isStored) results.push({ id: stub.id, outcome: 'settled' });
     else if (place.uidValidity !== uidValidity) {
       results.push({
@@ -101,19 +103,15 @@ export async function fetchStubs(
       });
     } else byUid.set(place.uid, stub);
   }
+  const isCautious = stubs.some(({ stub }) => stub.attempts > 0);
   let hasMail = false;
   try {
-    const mails = await listMails(
-      connection,
-      [...byUid.keys()].sort((a, b) => a - b),
-      tools.scope,
-    );
+    const mails = await listMails(connection, [...byUid.keys()], tools.scope);
     const isThere = new Set(mails.map(({ uid }) => uid));
     for (const [uid, { id }] of byUid) {
       if (!isThere.has(uid))
         results.push({ id, outcome: 'missing', error: 'it was gone when it was to be fetched' });
     }
-    const isCautious = stubs.some(({ stub }) => stub.attempts > 0);
     for await (const page of readMails(connection, mails, { ...tools, folder, isCautious })) {
       const settled = page.flatMap((result): StubResult[] => {
         const stub = byUid.get(result.uid);
@@ -131,8 +129,13 @@ export async function fetchStubs(
     if (results.length > 0) await store.settleStubs(results);
   } catch (error) {
     if (error instanceof ImapError && !connection.isOpen()) {
-      const [first] = [...byUid.values()];
-      if (first !== undefined) await store.settleStubs([afterFailure(first, error.message)]);
+      const { message } = error;
+      const left = [...byUid.values()];
+      await store.settleStubs(
+        isCautious
+          ? left.slice(0, 1).map((stub) => afterFailure(stub, message))
+          : left.map(({ id }) => ({ id, outcome: 'retry', error: message, delayMs: 0 })),
+      );
     }
     throw error;
   }

@@ -1,8 +1,21 @@
+import { Resolver } from 'node:dns/promises';
 import { domainToASCII } from 'node:url';
 
 export type SrvRecord = { name: string; port: number; priority: number; weight: number };
 
 export type FoundServer = { host: string; port: number; security: 'tls' | 'starttls' };
+
+export type ResolveSrv = (name: string) => Promise<readonly SrvRecord[]>;
+
+/** Somebody waits: what c-ares does by itself takes a silent name server for 40 s and more. */
+const LOOKUP = { timeout: 2000, tries: 2 };
+
+/** @param servers undefined: those of the system. */
+export function createSrvResolver(servers?: readonly string[]): ResolveSrv {
+  const resolver = new Resolver(LOOKUP);
+  if (servers !== undefined) resolver.setServers([...servers]);
+  return (name) => resolver.resolveSrv(name);
+}
 
 /** What a resolver answers when there is no such record, or no such name. */
 const NONE = new Set(['ENOTFOUND', 'ENODATA']);
@@ -22,7 +35,7 @@ const NONE = new Set(['ENOTFOUND', 'ENODATA']);
  */
 export async function findImapServer(
   address: string,
-  resolveSrv: (name: string) => Promise<readonly SrvRecord[]>,
+  resolveSrv: ResolveSrv,
 ): Promise<FoundServer | undefined> {
   const at = address.lastIndexOf('@');
   const domain = at < 0 ? '' : findAsciiDomain(address.slice(at + 1));
@@ -40,7 +53,7 @@ function findAsciiDomain(domain: string): string {
 
 async function findService(
   name: string,
-  resolveSrv: (name: string) => Promise<readonly SrvRecord[]>,
+  resolveSrv: ResolveSrv,
 ): Promise<{ host: string; port: number } | undefined> {
   const records = await resolveSrv(name).catch((error: unknown): readonly SrvRecord[] => {
     if (error instanceof Error && 'code' in error && NONE.has(String(error.code))) return [];

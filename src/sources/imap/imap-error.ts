@@ -81,8 +81,8 @@ function factsOf(error: unknown, context: ErrorContext): Facts {
   const numberOf = (key: string) => (typeof found[key] === 'number' ? found[key] : 0);
   const code = text('code');
   const isOpenSsl = text('library') === 'SSL routines';
-  // OpenSSL's errors have a reason too; imapflow's is what the BYE said.
-  const bye = isOpenSsl ? '' : text('reason');
+  // OpenSSL's and Node's errors of TLS have a reason too; imapflow's is what the BYE said.
+  const bye = isOpenSsl || TLS_CODE.test(code) ? '' : text('reason');
   const answer = text('responseText') || text('response').replace(TAG_AND_CODE, '');
   const resetMs = numberOf('throttleReset');
   return {

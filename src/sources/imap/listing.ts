@@ -44,8 +44,10 @@ export async function listMailsBehind(
   }
   const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
   const page = uids.slice(0, LISTING_PAGE);
-  const mails = page.length === 0 ? [] : await fetchListing(connection, rangesOf(page), after, scope);
-  return { mails, hasMore: uids.length > page.length };
+  const listed = page.length === 0 ? [] : await fetchListing(connection, rangesOf(page), after, scope);
+  // What the search found and the listing left out is not passed over: fetching it shows whether it is gone.
+  const byUid = new Map(listed.map((mail) => [mail.uid, mail]));
+  return { mails: page.map((uid) => byUid.get(uid) ?? undescribed(uid)), hasMore: uids.length > page.length };
 }
 
 /** Mails by their UIDs; those that are gone are left out. */
@@ -89,8 +91,10 @@ async function fetchListing(
     (client) => client.fetchAll(range, query, { uid: true }),
     LISTING_DEADLINE_MS,
   );
-  // Once each, in order; a row of flags alone is news of a mail that is no answer to this.
-  const byUid = new Map(rows.filter(isListed).map((row) => [row.uid, row]));
+  // Once each, the fullest row: flags alone may be told beside the answer.
+  const byUid = new Map<number, FetchMessageObject>();
+  for (const row of rows)
+    if (isUid(row.uid)) byUid.set(row.uid, { ...byUid.get(row.uid), ...withoutGaps(row) });
   const mails = [...byUid.values()]
     .filter(({ uid }) => uid > after)
     .sort((a, b) => a.uid - b.uid)
@@ -114,8 +118,23 @@ async function refuseImpossibleUids(
   }
 }
 
-function isListed(row: FetchMessageObject): boolean {
-  return isUid(row.uid) && (row.size !== undefined || row.internalDate !== undefined);
+function withoutGaps(row: FetchMessageObject): FetchMessageObject {
+  // The cast holds: what is left out is optional, as uid and seq are always there.
+  return Object.fromEntries(
+    Object.entries(row).filter(([, value]) => value !== undefined),
+  ) as FetchMessageObject & object;
+}
+
+/** A mail of which nothing is known but that it is there. */
+function undescribed(uid: number): ListedMail {
+  return {
+    uid,
+    sizeBytes: undefined,
+    internalDate: null,
+    identity: { base: 'content' },
+    threadId: null,
+    labels: new Set(),
+  };
 }
 
 function isUid(uid: unknown): uid is number {

@@ -19,9 +19,9 @@ export type FolderTools = Omit<ReadTools, 'folder' | 'isCautious'> & {
   scope: string;
   /** From when on mail of a folder that has no cursor is wanted. */
   newFolderSince: Date;
-  /** When the whole source was last proven to be read to its end; undefined: never. */
-  provenAt: () => Date | undefined;
   now: () => Date;
+  /** The session is to end: a connection that does so is no fault of the mail that was being fetched. */
+  signal: AbortSignal;
 };
 
 /** A folder that is watched. Changed as it is read. */
@@ -48,7 +48,7 @@ const CAUTIOUS_AFTER_STRIKES = 2;
 const PASS_AFTER_STRIKES = 4;
 const FIRST_RETRY_MS = MINUTE_MS;
 /** Its place in memory is written down again after so long, although nothing has changed. */
-const NOTE_EACH_MS = 10 * MINUTE_MS;
+const NOTE_EACH_MS = HOUR_MS;
 
 /**
  * Opens a folder, read-only, and brings its cursor in line with it.
@@ -117,12 +117,9 @@ async function jump(
   tools: FolderTools,
 ): Promise<void> {
   const { store } = tools;
-  const provenAt = tools.provenAt();
-  if (from.uidValidity === to.uidValidity && from.uid === to.uid) return;
-  // A folder that was refused has not been read when the others were.
-  const readAt =
-    from.refusals > 0 || provenAt === undefined || provenAt < from.readAt ? from.readAt : provenAt;
-  const since = reason === 'standby' ? null : new Date(readAt.getTime() - RESCAN_OVERLAP_MS);
+  // An older mod-sequence is a jump also where the UID is the same: it may be another mail's by now.
+  if (reason === 'standby' && from.uid === to.uid) return;
+  const since = reason === 'standby' ? null : new Date(from.readAt.getTime() - RESCAN_OVERLAP_MS);
   held(
     await store.jumpFolder({
       path: folder.path,
@@ -167,7 +164,7 @@ export function dayBefore(date: Date): Date {
  *
  * @param expected as for `listMailsBehind`.
  * @param shouldPause asked after each page; what is left then is for the next call.
- * @returns whether mail was stored, and whether the end was reached.
+ * @returns whether mail was stored, whether there are new stubs to come back for, and whether the end was reached.
  * @throws ImapError, LeaseLost, and what the store or the door throw. The cursor stands behind what is kept.
  */
 export async function readFolder(
@@ -176,11 +173,12 @@ export async function readFolder(
   expected: number | undefined,
   tools: FolderTools,
   shouldPause: () => boolean,
-): Promise<{ hasMail: boolean; isAtEnd: boolean }> {
+): Promise<{ hasMail: boolean; hasStubs: boolean; isAtEnd: boolean }> {
   const { store } = tools;
   const { cursor } = folder;
   if (cursor === undefined) throw new ImapError('internal', 'a folder is read before it was opened');
   let hasMail = false;
+  let hasStubs = false;
   let isAtEnd = expected === 0;
   while (!isAtEnd) {
     const { mails, hasMore } = await listMailsBehind(connection, cursor.uid, expected, tools.scope);
@@ -196,10 +194,11 @@ export async function readFolder(
     try {
       for await (const results of reading) {
         await keep(results);
-        if (shouldPause()) return { hasMail, isAtEnd: false };
+        if (shouldPause()) return { hasMail, hasStubs, isAtEnd: false };
       }
     } catch (error) {
-      if (error instanceof ImapError && !connection.isOpen()) await store.noteStrike(folder.path);
+      const isSuspect = error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted;
+      if (isSuspect) await store.noteStrike(folder.path);
       throw error;
     }
     isAtEnd = !hasMore;
@@ -207,7 +206,7 @@ export async function readFolder(
     expected = undefined;
   }
   await noteEnd(connection, folder, cursor, tools);
-  return { hasMail, isAtEnd };
+  return { hasMail, hasStubs, isAtEnd };
 
   async function keep(results: readonly MailResult[]): Promise<void> {
     const to = results.at(-1)?.uid;
@@ -220,6 +219,7 @@ export async function readFolder(
     cursor.strikes = 0;
     cursor.readAt = tools.now();
     hasMail ||= results.some(({ outcome }) => outcome === 'stored');
+    hasStubs ||= results.some(({ outcome }) => outcome === 'retry');
   }
 }
 
@@ -234,10 +234,23 @@ async function noteEnd(
   connection: ImapConnection,
   folder: Folder,
   cursor: FolderCursor,
-  { store, now }: FolderTools,
+  tools: FolderTools,
 ): Promise<void> {
   const { mailbox } = connection.client;
   const modSeq = mailbox === false ? null : (mailbox.highestModseq?.toString() ?? null);
+  await noteRead(folder, cursor, modSeq, tools);
+}
+
+/**
+ * The folder is known to be read to its end now. That is written down from time to time alone: after a change of UIDVALIDITY
+ * mail is listed from then on, and a little more of it does no harm.
+ */
+export async function noteRead(
+  folder: Folder,
+  cursor: FolderCursor,
+  modSeq: string | null,
+  { store, now }: FolderTools,
+): Promise<void> {
   cursor.readAt = now();
   const isNoted =
     folder.notedAt !== undefined && cursor.readAt.getTime() - folder.notedAt.getTime() < NOTE_EACH_MS;

@@ -19,8 +19,8 @@ export type SessionTools = FolderTools & {
   note(state: 'authenticated' | 'syncing' | 'idle' | 'polling', mode: 'idle' | 'poll' | null): void;
   /** All is read that there is, as the server has just confirmed. */
   noteAlive(hasMail: boolean): void;
-  /** Ends the session in order: it says goodbye and returns. */
-  signal: AbortSignal;
+  /** There may be gaps to fill or stubs to fetch; for the connection of the session that does it. */
+  onBacklog(): void;
   /** Called with what has the session look at everything now. */
   onReady(lookNow: () => void): void;
   /** What passes by itself, such as a store that is away: the connection is kept, and the work is tried again. */

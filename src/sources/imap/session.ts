@@ -34,8 +34,11 @@ const ABORT_PATIENCE_MS = 3000;
  *
  * @throws ImapError when a connection ends or cannot be made, LeaseLost, and faults of ours.
  */
-export async function runSession(settings: SessionSettings, tools: SessionTools): Promise<void> {
-  const { signal } = tools;
+export async function runSession(
+  settings: SessionSettings,
+  given: Omit<SessionTools, 'onBacklog'>,
+): Promise<void> {
+  const { signal } = given;
   const connections: ImapConnection[] = [];
   const bells: Bell[] = [];
   let timer: NodeJS.Timeout | undefined;
@@ -49,15 +52,22 @@ export async function runSession(settings: SessionSettings, tools: SessionTools)
   signal.addEventListener('abort', onAbort);
   try {
     const open = async () => {
-      const connection = await tools.open();
+      const connection = await given.open();
       connections.push(connection);
       signal.throwIfAborted();
       return connection;
     };
     const first = await open();
-    tools.note('authenticated', null);
-    const folders = await findFolders(first, settings, tools);
+    given.note('authenticated', null);
+    const folders = await findFolders(first, settings, given);
     const watches = planWatches(folders, settings);
+    const onBacklog = () => {
+      const [watch] = watches;
+      if (watch === undefined || watch.hasBacklog) return;
+      watch.hasBacklog = true;
+      watch.bell.ring();
+    };
+    const tools: SessionTools = { ...given, onBacklog };
     for (const watch of watches) bells.push(watch.bell);
     tools.onReady(() => {
       for (const { bell, lookNow } of watches) {
@@ -98,7 +108,7 @@ export async function runSession(settings: SessionSettings, tools: SessionTools)
 async function findFolders(
   connection: ImapConnection,
   { provider, folders: wanted }: SessionSettings,
-  { store }: SessionTools,
+  { store }: Pick<SessionTools, 'store'>,
 ): Promise<(Folder & { isIdling: boolean })[]> {
   const cursors = await store.listCursors();
   const listed = await connection

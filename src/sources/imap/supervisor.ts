@@ -63,6 +63,7 @@ const SCAN_MS = 1000;
 const CHECK_MS = 1500;
 const REPORT_MS = 5000;
 const RENEW_MS = 15_000;
+const LOST_WAIT_MS = 5000;
 /** Claimed by one statement: each is connected before more are taken. */
 const MAX_CLAIM = 50;
 
@@ -142,6 +143,11 @@ export function startSupervisor<C extends Claimed>(options: {
     } catch (error) {
       if (error instanceof LeaseLost) {
         log.debug({ sourceId }, 'a source was changed, or taken over by another process');
+        // If it is ours all the same, a cursor was not where it was thought to be: the next session reads it.
+        await giveBack(session, {
+          ...afterRelease(before, lastedMs(), 'disconnected'),
+          dueInMs: LOST_WAIT_MS,
+        });
         return;
       }
       const fault = error instanceof ImapError ? error : ofOurs(error);
@@ -156,8 +162,13 @@ export function startSupervisor<C extends Claimed>(options: {
         'a session ended',
       );
     }
-    // Nobody is there any more to write for, or somebody else is.
-    if (session.ending === 'lost') return;
+    await giveBack(session, end);
+  }
+
+  /** Touches nothing when somebody else has the lease. */
+  async function giveBack({ claimed, ending }: Held<C>, end: SessionEnd): Promise<void> {
+    if (ending === 'lost') return;
+    const { sourceId } = claimed.lease;
     await store
       .end(claimed, end)
       .catch((error) => log.warn({ sourceId, reason: describe(error) }, 'a lease is left to its end'));

@@ -1,9 +1,9 @@
 import type { Bell } from './bell.ts';
 import type { ImapConnection } from './connection.ts';
 import { fetchStubs, listGapPage, sortStubs } from './fill-gaps.ts';
-import { readStatuses } from './folder-status.ts';
+import { type FolderStatus, readStatuses } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
-import { type Folder, openFolder, readFolder } from './read-folder.ts';
+import { type Folder, noteRead, openFolder, readFolder } from './read-folder.ts';
 import type { DueStub } from './session-store.ts';
 import type { SessionSettings, SessionTools } from './session-tools.ts';
 
@@ -95,7 +95,15 @@ export async function watchFolders(
       throw new ImapError('folder', `none of the folders can be opened: ${reasonOf(folders)}`);
     const due = openable.find(({ isDue }) => isDue);
     if (due !== undefined) return readOne(due, main);
-    if (watch.hasBacklog && (await workBacklog())) return;
+    if (watch.hasBacklog) {
+      // However long it takes, the folders are asked as at rest, and the main one, which is not heard of meanwhile, more often.
+      if (performance.now() >= nextProbeMs) return probe(openable);
+      if (open !== main && performance.now() - openedMs > SLICE_MS) {
+        main.isDue = true;
+        return;
+      }
+      if (await workBacklog()) return;
+    }
     if (open !== main) {
       main.isDue = true;
       return;
@@ -111,7 +119,14 @@ export async function watchFolders(
       const exists = mailbox === false ? 0 : mailbox.exists;
       const endsMs = performance.now() + SLICE_MS;
       const shouldPause = () => signal.aborted || (folder !== main && performance.now() > endsMs);
-      const { hasMail, isAtEnd } = await readFolder(connection, folder, expected, tools, shouldPause);
+      const { hasMail, hasStubs, isAtEnd } = await readFolder(
+        connection,
+        folder,
+        expected,
+        tools,
+        shouldPause,
+      );
+      if (hasStubs) tools.onBacklog();
       folder.existsSeen = exists;
       if (!isAtEnd) folder.isDue = true;
       // Mail of the main folder is not heard of meanwhile.
@@ -137,7 +152,7 @@ export async function watchFolders(
     open = folder;
     openedMs = performance.now();
     // A jump has left a gap.
-    watch.hasBacklog ||= watch.isFirst;
+    tools.onBacklog();
     return expected;
   }
 
@@ -177,12 +192,14 @@ export async function watchFolders(
     );
     for (const folder of openable) {
       const status = statuses.get(folder.path);
-      const { cursor } = folder;
-      const isOther =
-        status !== undefined && cursor !== undefined && status.uidValidity !== cursor.uidValidity;
-      const isNew = status !== undefined && status.uidNext - 1 > (cursor?.uid ?? 0);
-      if (isOther && open === folder) open = undefined;
-      if (isOther || isNew || cursor === undefined) folder.isDue = true;
+      const standing = status && standingOf(folder, status);
+      // Opened anew, it is brought in line; one that the server tells nothing of shows then why.
+      if (standing === 'other' && open === folder) open = undefined;
+      if (standing === 'read' && folder.cursor !== undefined && !folder.isDue) {
+        await noteRead(folder, folder.cursor, folder.cursor.modSeq, tools);
+      }
+      const isUntold = standing === undefined && open !== folder;
+      if (standing === 'other' || standing === 'behind' || isUntold) folder.isDue = true;
     }
     if (performance.now() - openedMs > restartMs) {
       // IDLE is begun anew with a look at the folder as if it were for the first time.
@@ -196,7 +213,8 @@ export async function watchFolders(
         folder.isDue = true;
       }
     }
-    if (!folders.some(({ isDue }) => isDue)) tools.noteAlive(false);
+    // Those that are refused say so themselves; the others go on.
+    if (!openable.some(({ isDue }) => isDue)) tools.noteAlive(false);
   }
 
   /** @returns whether there was something to do. */
@@ -254,6 +272,13 @@ export async function watchFolders(
     await openFolder(connection, folder, tools, false);
     return work(folder);
   }
+}
+
+/** `other`: not the folder that the cursor is of, or one that has lost what was read. `behind`: there is more than was read. */
+function standingOf({ cursor }: Folder, { uidNext, uidValidity }: FolderStatus): 'read' | 'behind' | 'other' {
+  if (cursor === undefined) return 'behind';
+  if (uidValidity !== cursor.uidValidity || uidNext - 1 < cursor.uid) return 'other';
+  return uidNext - 1 > cursor.uid ? 'behind' : 'read';
 }
 
 function isOpenable({ parkedUntilMs }: WatchedFolder): boolean {

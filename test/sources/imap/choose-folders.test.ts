@@ -45,7 +45,7 @@ const CASES: Case[] = [
     [...DOVECOT, folder('INBOX/Promotions')],
     undefined,
     'generic',
-    { INBOX: '\\Inbox', Junk: '\\Junk', 'INBOX/Promotions': null },
+    { INBOX: '\\Inbox', Junk: '\\Junk', 'INBOX/Promotions': '\\Promotions' },
   ],
   ['the inbox alone where there is no junk', list('INBOX'), undefined, 'generic', { INBOX: '\\Inbox' }],
   [
