@@ -39,7 +39,8 @@ export const imapTuningSchema = z.strictObject({
   pollIntervalMs: z
     .int()
     .min(5 * SECOND_MS)
-    .max(60 * MINUTE_MS)
+    // RFC 9051, 5.4: a server may log out who says nothing for 30 minutes.
+    .max(25 * MINUTE_MS)
     .optional()
     .describe('Where the server has no IDLE'),
   backoffMinMs: z

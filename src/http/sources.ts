@@ -156,7 +156,10 @@ export function sourceRoutes(services: Services): OpenAPIHono {
     async (c) => {
       const { id } = c.req.valid('param');
       const source = await findSource(sql, idOf(id));
-      if (source === undefined) throw notFound(`source ${id}`);
+      if (source === undefined) {
+        parseChange(z.union([gmailChangeSchema, imapChangeSchema]), await c.req.json());
+        throw notFound(`source ${id}`);
+      }
       if (source.kind === 'imap') {
         const { auth, ...given } = parseChange(imapChangeSchema, await c.req.json());
         const changed = await imap.change(idOf(id), { auth, settings: settingsOf(given) });

@@ -83,7 +83,7 @@ export async function claimImapSources(
       ) <= coalesce((${JSON.stringify(budgets)}::text::jsonb->>provider)::int, 1) OR account IS NULL AS has_place
       FROM due
     ), asleep AS (
-      UPDATE sources SET state = 'standby', reason = NULL, mode = NULL, alarm = NULL, silent_at = NULL,
+      UPDATE sources SET state = 'standby', reason = NULL, mode = NULL,
         due_at = now() + ${SLEEP_MS}::int * interval '1 millisecond'
       WHERE id IN (SELECT id FROM ranked WHERE is_covered)
     ), crowded AS (

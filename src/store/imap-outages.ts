@@ -10,7 +10,7 @@ export const OUTAGE_AFTER_MS = 3 * 60_000;
 /**
  * Tells, once each, of imap sources that have not been proven alive for `outageAfterMs`, and of those that are again:
  * `source.state_changed` when a worker has tried and says why, `source.silent` when none has, and the way back alike. A standby
- * that sleeps, and a source that waits for a person, are left out.
+ * that sleeps, and a source that waits for a person, are left out; one that failed and may sleep now is back.
  *
  * `reachableMs` as for `noteSilence`. Safe to repeat, and in several processes at once.
  *
@@ -26,7 +26,7 @@ export async function noteOutages(
       WHEN alarm IS NULL THEN ${reachableMs}::bigint >= ${outageAfterMs}::bigint
         AND state NOT IN ('needs_reauth', 'disabled', 'standby')
         AND greatest(last_proven_alive_at, wanted_at) < now() - ${outageAfterMs}::bigint * interval '1 millisecond'
-      ELSE last_proven_alive_at > silent_at END
+      ELSE last_proven_alive_at > silent_at OR state = 'standby' END
     ORDER BY id`;
   let isTold = false;
   for (const { id, isOut, hasFailed } of turned) {
@@ -41,18 +41,18 @@ async function turn(sql: Sql, id: Id<'src'>, isOut: boolean, hasFailed: boolean)
   const since = before.lastProvenAliveAt ?? before.createdAt;
   const nobody = `no worker has read it since ${since}; is \`mailgress worker\` running?`;
   const reason = isOut ? (hasFailed ? before.reason : nobody) : null;
-  const source: Source = isOut ? { ...before, state: 'error', reason } : before;
-  const data = {
-    source,
-    previous: isOut ? before.state : 'error',
-    reason: reason ?? 'it is proven alive again',
-  };
+  const state = isOut ? 'error' : stateOfBack(before);
+  const source: Source = isOut || before.state === 'error' ? { ...before, state, reason } : before;
+  const back =
+    state === 'standby' ? 'it sleeps: another source reads the mailbox' : 'it is proven alive again';
+  const data = { source, previous: isOut ? before.state : 'error', reason: reason ?? back };
   const told = await sql`
     WITH was AS (SELECT id, alarm FROM sources WHERE id = ${uuidOf(id)} FOR NO KEY UPDATE),
     turned AS (
       UPDATE sources SET
-        state = CASE WHEN ${isOut}::boolean THEN 'error' ELSE state END,
-        reason = CASE WHEN ${isOut}::boolean THEN ${reason}::text ELSE sources.reason END,
+        -- Back, its session has said the rest, unless it never noticed.
+        state = CASE WHEN ${isOut}::boolean OR sources.state = 'error' THEN ${state} ELSE sources.state END,
+        reason = CASE WHEN ${isOut}::boolean OR sources.state = 'error' THEN ${reason}::text ELSE sources.reason END,
         silent_at = CASE WHEN ${isOut}::boolean THEN now() END,
         alarm = CASE WHEN ${isOut}::boolean THEN ${hasFailed ? 'failing' : 'silent'}::text END
       FROM was
@@ -71,4 +71,11 @@ async function turn(sql: Sql, id: Id<'src'>, isOut: boolean, hasFailed: boolean)
     ), queued AS (${tellEndpoints(sql)})
     SELECT id FROM logged`;
   return told.length > 0;
+}
+
+/** Of a source that has been told as failing: its session may have gone on all the time. */
+function stateOfBack({ state, mode, leaseHolder }: Source): Source['state'] {
+  if (state !== 'error') return state;
+  if (leaseHolder === null) return 'backoff';
+  return mode === 'poll' ? 'polling' : 'idle';
 }

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { ImapFlow } from 'imapflow';
+import { ImapFlow, type Logger } from 'imapflow';
 import { MailgressError } from '../../core/errors.ts';
 import { ImapError, toImapError } from './imap-error.ts';
 
@@ -42,8 +42,11 @@ const MAX_LINE_BYTES = 16 * 1024 * 1024;
 /** Around a literal. */
 const RESPONSE_SPARE_BYTES = 1024 * 1024;
 const MAX_TOKENS = 200_000;
-/** Quiet for so long in the middle of an answer, a server is gone. Idling is watched by the session's probes. */
-const SOCKET_TIMEOUT_MS = 60_000;
+/**
+ * imapflow ends a connection that was quiet for so long. Commands have deadlines of their own and idling is watched by probes,
+ * so this is for neither; a session without IDLE is quiet for as long as its owner chose to let it.
+ */
+const SOCKET_TIMEOUT_MS = 30 * 60_000;
 const LOGOUT_MS = 2000;
 
 /** One logged-in connection, used by one caller at a time. */
@@ -106,6 +109,7 @@ async function openAt(
   const { host, port, security, auth } = server;
   const secret = 'pass' in auth ? auth.pass : auth.accessToken;
   const context = { host, isOauth: 'accessToken' in auth, advice: server.advice, secrets: [secret] };
+  let failure: unknown;
   const client = new ImapFlow({
     // Dialled as it was judged: the name would be looked up again.
     host: address,
@@ -115,7 +119,11 @@ async function openAt(
     doSTARTTLS: security === 'starttls',
     auth,
     tls: { minVersion: 'TLSv1.2', ...(tools.ca !== undefined && { ca: tools.ca }) },
-    logger: false,
+    logger: throttleListener((error) => {
+      failure ??= error;
+      // Not within its own handler: it would go on to wait on a connection that has been closed already.
+      setImmediate(() => client.close());
+    }),
     disableAutoIdle: true,
     // zlib's windows would take more memory than all the rest of an idle connection.
     disableCompression: true,
@@ -129,7 +137,6 @@ async function openAt(
     maxResponseTokens: MAX_TOKENS,
   });
   // Before anything else, and for ever: an error that nobody listens to ends the process.
-  let failure: unknown;
   let listener = () => {};
   client.on('error', (error) => {
     failure ??= error;
@@ -219,6 +226,27 @@ async function openAt(
   } finally {
     signal.removeEventListener('abort', abort);
   }
+}
+
+/**
+ * imapflow waits for minutes where a server asks for patience, and says so in its log alone. The session is over then: its source
+ * waits instead, and the account's others with it.
+ */
+function throttleListener(onThrottled: (error: object) => void): Logger {
+  const ignore = () => {};
+  return {
+    trace: ignore,
+    debug: ignore,
+    info: ignore,
+    error: ignore,
+    fatal: ignore,
+    warn(entry: unknown) {
+      const isThrottled =
+        typeof entry === 'object' && entry !== null && 'err' in entry && 'throttleDelay' in entry;
+      if (!isThrottled || typeof entry.err !== 'object' || entry.err === null) return;
+      onThrottled({ ...entry.err, throttleWaited: 0 });
+    },
+  };
 }
 
 /** The server's own word on the login counts more than how the connection ended after it. */

@@ -1,3 +1,4 @@
+import type { ImapFlow } from 'imapflow';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { LISTING_PAGE, listMails, listMailsBehind, searchUids } from './listing.ts';
@@ -64,7 +65,10 @@ export async function openFolder(
   isWakingUp: boolean,
 ): Promise<number | undefined> {
   const { store } = tools;
-  const mailbox = await connection.run((client) => client.mailboxOpen(folder.path, { readOnly: true }));
+  const mailbox = await connection.run((client) => {
+    spareListing(client, folder.path);
+    return client.mailboxOpen(folder.path, { readOnly: true });
+  });
   const uidValidity = Number(mailbox.uidValidity ?? 0);
   const lastUid = await lastUidOf(connection, mailbox);
   const { cursor } = folder;
@@ -91,6 +95,13 @@ export async function openFolder(
     await jump(folder, cursor, 'standby', { uidValidity, uid }, tools);
   }
   return Math.max(0, lastUid - (folder.cursor?.uid ?? 0));
+}
+
+/** imapflow asks LIST for a folder it has not seen before it opens it; one that is refused would keep us from all folders. */
+function spareListing(client: ImapFlow, path: string): void {
+  // The cast holds for the version that package.json pins.
+  const { folders } = client as unknown as { folders: Map<string, object> };
+  if (!folders.has(path)) folders.set(path, {});
 }
 
 /** A mod-sequence only grows (RFC 7162, 3.1.2.1): from a backup that was restored, its UIDs may be given out again. */

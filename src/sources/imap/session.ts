@@ -1,6 +1,6 @@
 import type { ImapFolderWish } from '../../core/imap-settings.ts';
 import { type Bell, createBell } from './bell.ts';
-import { chooseFolders } from './choose-folders.ts';
+import { chooseFolders, type WantedFolder } from './choose-folders.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import type { Folder } from './read-folder.ts';
@@ -103,7 +103,7 @@ export async function runSession(
 
 /**
  * The folders to watch, the main one first, each with its cursor. What LIST does not show but has been read before stays: an
- * empty or failing LIST never means that all folders are gone.
+ * empty or failing LIST never means that all folders are gone, and one that is gone shows when it is opened.
  */
 async function findFolders(
   connection: ImapConnection,
@@ -118,7 +118,8 @@ async function findFolders(
       return [];
     });
   const { folders: chosen, missing } = chooseFolders(listed, wanted, provider);
-  const known = chosen.length > 0 ? chosen : cursors.map(({ path, role }) => ({ path, role }));
+  const lost = missing.flatMap((wish) => cursors.filter((cursor) => isWished(wish, cursor)));
+  const known = chosen.length > 0 ? [...chosen, ...lost] : cursors;
   if (known.length === 0 && listed.length > 0) {
     const names = missing.map((one) => ('path' in one ? `"${one.path}"` : `of role ${one.role}`)).join(', ');
     throw new ImapError('folder', `the account has no folder ${names}`);
@@ -137,9 +138,11 @@ async function findFolders(
 }
 
 function pathsOf(wish: ImapFolderWish, watched: readonly { path: string; role: string | null }[]): string[] {
-  if ('path' in wish) return watched.filter(({ path }) => path === wish.path).map(({ path }) => path);
-  const role = `\\${wish.role}`;
-  return watched.filter((folder) => folder.role?.toLowerCase() === role).map(({ path }) => path);
+  return watched.filter((folder) => isWished(wish, folder)).map(({ path }) => path);
+}
+
+function isWished(wish: WantedFolder, { path, role }: { path: string; role: string | null }): boolean {
+  return 'path' in wish ? path === wish.path : role?.toLowerCase() === `\\${wish.role}`;
 }
 
 /** One connection for the main folder and those that are asked; one more for each that idles, as far as the budget goes. */
