@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
 import { createLimit } from '../core/limit.ts';
 import type { Keyring } from '../core/sealed.ts';
+import type { StubResult } from '../core/stub.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Gmail } from '../sources/gmail/client.ts';
 import { GmailError } from '../sources/gmail/gmail-error.ts';
@@ -22,7 +23,7 @@ import {
   releaseLease,
   renewLease,
 } from '../store/source-leases.ts';
-import { findDueStubs, type StubResult, settleStubs } from '../store/stub-queue.ts';
+import { findDueStubs, settleStubs } from '../store/stub-queue.ts';
 import { describeStoreError, isConflict, isUnavailable } from '../store/unavailable.ts';
 import type { GmailAccess } from './access.ts';
 

@@ -136,6 +136,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         open: () =>
           limitOf(server.host).run(async () => {
             const auth = await access.auth(handle.signal);
+            handle.onLogin();
             const connection = await openConnection({ ...server, auth }, options.connect, handle.signal);
             handle.onConnected();
             return connection;

@@ -23,7 +23,10 @@ export type OpenGap = {
 export async function requestBackfill(sql: Sql, sourceId: Id<'src'>, since: Date): Promise<void> {
   await sql`
     WITH wanted AS (${wantGap(sql, sourceId, { reason: 'requested', since, until: null })})
-    UPDATE sources SET due_at = now(), hinted_at = CASE WHEN kind = 'imap' THEN now() ELSE hinted_at END
+    UPDATE sources SET
+      -- As for makeSourceDue.
+      due_at = CASE WHEN kind = 'imap' AND failures > 0 AND lease_owner IS NULL THEN due_at ELSE now() END,
+      hinted_at = CASE WHEN kind = 'imap' THEN now() ELSE hinted_at END
     WHERE id = ${uuidOf(sourceId)}`;
 }
 

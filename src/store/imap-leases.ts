@@ -208,15 +208,23 @@ export async function endSession(sql: Sql, held: ClaimedImapSource, end: Session
     ), told AS (${tellEndpoints(sql)})
     SELECT count(*)::int AS count, CASE WHEN count(*) = 0 THEN set_config('synchronous_commit', 'off', true) END
     FROM logged`;
-  if (end.slowForMs !== null && account !== null) await slowAccount(sql, account, end.slowForMs);
+  if (end.slowForMs !== null && account !== null) await slowAccount(sql, lease, end.slowForMs);
   return told.count > 0;
 }
 
-/** A server's plea for patience is for the account, whichever tenant's source met it. */
-async function slowAccount(sql: Sql, account: string, slowForMs: number): Promise<void> {
+/**
+ * A server's plea for patience is for the account, whichever tenant's source met it; and for no account of that name elsewhere,
+ * where anybody could ask for it who runs a server.
+ */
+async function slowAccount(sql: Sql, { sourceId }: Lease, slowForMs: number): Promise<void> {
   await sql`
     UPDATE sources SET slow_until = greatest(slow_until, now() + ${slowForMs}::bigint * interval '1 millisecond')
     WHERE id IN (
-      SELECT id FROM sources WHERE account = ${account} AND kind = 'imap' ORDER BY id FOR NO KEY UPDATE
+      SELECT other.id FROM sources met JOIN sources other
+        ON other.account = met.account AND other.kind = 'imap'
+        AND coalesce(other.settings->>'host', '') = coalesce(met.settings->>'host', '')
+        AND coalesce(other.settings->>'provider', 'generic') = coalesce(met.settings->>'provider', 'generic')
+      WHERE met.id = ${uuidOf(sourceId)}
+      ORDER BY other.id FOR NO KEY UPDATE OF other
     )`;
 }

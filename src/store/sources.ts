@@ -99,10 +99,15 @@ export async function setSourceWanted(
   return findSource(sql, id);
 }
 
-/** Has it looked at now, unless its provider asked for patience. */
+/**
+ * Has it looked at now, unless its provider asked for patience. An imap source that waits after a failure keeps to its wait: each
+ * look is a login, and servers lock who tries a wrong password too often. Whoever knows that it works again starts the source.
+ */
 export async function makeSourceDue(sql: Sql, id: Id<'src'>): Promise<void> {
   await sql`
-    UPDATE sources SET due_at = now(), hinted_at = CASE WHEN kind = 'imap' THEN now() ELSE hinted_at END
+    UPDATE sources SET
+      due_at = CASE WHEN kind = 'imap' AND failures > 0 AND lease_owner IS NULL THEN due_at ELSE now() END,
+      hinted_at = CASE WHEN kind = 'imap' THEN now() ELSE hinted_at END
     WHERE id = ${uuidOf(id)}`;
 }
 

@@ -1,28 +1,12 @@
 import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
+import type { DueStub, StubResult } from '../core/stub.ts';
 import { isHeld, type Lease } from './source-leases.ts';
 
 /*
  * Mails that are known of and not stored yet. Whoever reads a source keeps them when it cannot store at once, or lists more
  * than it reads, and comes back for them.
  */
-
-/** A mail to be fetched. */
-export type DueStub = {
-  id: Id<'stb'>;
-  providerId: string;
-  attempts: number;
-  /** It came by another way meanwhile. */
-  isStored: boolean;
-};
-
-/** What became of a stub. */
-export type StubResult =
-  /** `stored`: it is durable now. `settled`: it was before, or is no mail that came in. */
-  | { id: Id<'stb'>; outcome: 'stored' | 'settled' }
-  /** It is gone at the provider; or given up. */
-  | { id: Id<'stb'>; outcome: 'missing' | 'failed'; error: string | null }
-  | { id: Id<'stb'>; outcome: 'retry'; error: string; delayMs: number };
 
 /** A mail that is to have a stub. */
 export type NewStub = {

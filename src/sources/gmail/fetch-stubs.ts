@@ -1,9 +1,10 @@
 import type { Limit } from '../../core/limit.ts';
 import { isPassedOver } from '../../core/passed-over.ts';
+import { afterFailedTry, type DueStub, STUB_WAITS_MS, type StubResult } from '../../core/stub.ts';
 import type { Gmail } from './client.ts';
 import { GmailError } from './gmail-error.ts';
 import { type GmailSettings, toRawMail } from './mail.ts';
-import type { DueStub, StubResult, SyncStore, TakeMail } from './sync-store.ts';
+import type { SyncStore, TakeMail } from './sync-store.ts';
 
 export type Fetched = { stored: number };
 
@@ -11,21 +12,6 @@ export type Fetched = { stored: number };
 const CONCURRENCY = 4;
 /** So many failures in a row may not be of the mails but of Gmail, or of the way to it. */
 const MAX_STRIKES = 4;
-
-const SECOND_MS = 1000;
-const MINUTE_MS = 60 * SECOND_MS;
-const HOUR_MS = 60 * MINUTE_MS;
-/** After try 1, 2, 3 ... of a mail that cannot be had; then it is kept as failed. Two days in all. */
-const WAITS_MS = [
-  10 * SECOND_MS,
-  MINUTE_MS,
-  5 * MINUTE_MS,
-  30 * MINUTE_MS,
-  2 * HOUR_MS,
-  6 * HOUR_MS,
-  12 * HOUR_MS,
-  24 * HOUR_MS,
-];
 
 /**
  * Fetches stubs and hands their mails over; each is settled once its mail is durable. One that fails is for later and
@@ -46,7 +32,7 @@ export async function fetchStubs(
     stubWaitsMs?: readonly number[] | undefined;
   },
 ): Promise<Fetched> {
-  const { store, gmail, take, limit, signal, settings, stubWaitsMs = WAITS_MS } = tools;
+  const { store, gmail, take, limit, signal, settings, stubWaitsMs = STUB_WAITS_MS } = tools;
   const queue = [...stubs];
   let strikes = 0;
   let stored = 0;
@@ -82,7 +68,7 @@ export async function fetchStubs(
         await gmail.profile(signal);
         strikes = 0;
       }
-      return afterFailure(stub, error.message);
+      return afterFailedTry(stub, error.message, stubWaitsMs);
     }
   }
 
@@ -91,13 +77,6 @@ export async function fetchStubs(
     const [delayMs] = stubWaitsMs;
     if (attempts > 0 || delayMs === undefined) return { id, outcome: 'missing', error: null };
     return { id, outcome: 'retry', error: 'Gmail does not have it, or not yet', delayMs };
-  }
-
-  function afterFailure({ id, attempts }: DueStub, error: string): StubResult {
-    const delayMs = stubWaitsMs[attempts];
-    return delayMs === undefined
-      ? { id, outcome: 'failed', error }
-      : { id, outcome: 'retry', error, delayMs };
   }
 
   /** The first failure ends the work: what is under way ends as it may, and nothing more is begun. */

@@ -1,5 +1,6 @@
 import type { Id } from '../../core/ids.ts';
 import type { RawMail } from '../../core/raw-mail.ts';
+import type { DueStub, StubResult } from '../../core/stub.ts';
 
 /** What the sync keeps, and reads of it. Everything that carries the lease answers whether it was still ours. */
 export type SyncStore = {
@@ -21,12 +22,6 @@ export type SyncStore = {
 };
 
 export type OpenGap = { id: Id<'gap'>; since: Date; until: Date | null; pageToken: string | null };
-export type DueStub = { id: Id<'stb'>; providerId: string; attempts: number; isStored: boolean };
-export type StubResult =
-  | { id: Id<'stb'>; outcome: 'stored' | 'settled' }
-  | { id: Id<'stb'>; outcome: 'missing' | 'failed'; error: string | null }
-  | { id: Id<'stb'>; outcome: 'retry'; error: string; delayMs: number };
-
 /** Hands a mail to the one door; resolves once its fate is durable. */
 export type TakeMail = (
   mail: RawMail,

@@ -89,10 +89,15 @@ export async function openConnection(
   const timeouts = { ...DEFAULT_TIMEOUTS, ...tools.timeouts };
   const addresses = await resolveHost(server.host, tools, timeouts.connectMs, signal);
   for (const [at, address] of addresses.entries()) {
+    // One that hangs up on logins would be asked for one at each of its addresses, each time.
+    let isGreeted = false;
+    const onGreeted = () => {
+      isGreeted = true;
+    };
     try {
-      return await openAt(address, server, tools, timeouts, signal);
+      return await openAt(address, server, tools, timeouts, signal, onGreeted);
     } catch (error) {
-      const isOutOfReach = error instanceof ImapError && error.fault === 'network';
+      const isOutOfReach = error instanceof ImapError && error.fault === 'network' && !isGreeted;
       if (!isOutOfReach || at === addresses.length - 1) throw error;
     }
   }
@@ -105,6 +110,7 @@ async function openAt(
   tools: ConnectTools,
   timeouts: ImapTimeouts,
   signal: AbortSignal,
+  onGreeted: () => void,
 ): Promise<ImapConnection> {
   const { host, port, security, auth } = server;
   const secret = 'pass' in auth ? auth.pass : auth.accessToken;
@@ -216,6 +222,7 @@ async function openAt(
     if (client.capabilities.has('X-GM-EXT-1')) client.capabilities.delete('OBJECTID');
     return connection;
   } catch (error) {
+    if (client.greeting !== undefined) onGreeted();
     client.close();
     signal.throwIfAborted();
     if (error instanceof ImapError) throw error;

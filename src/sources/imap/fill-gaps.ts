@@ -1,30 +1,17 @@
 import { keyOfIdentity } from '../../core/dedupe.ts';
+import { afterFailedTry, type DueStub, type StubResult } from '../../core/stub.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
 import { mailPlaceOf, parseMailPlace } from './place.ts';
 import { dayBefore, type Folder, type FolderTools } from './read-folder.ts';
 import { readMails } from './read-mails.ts';
-import { type DueStub, type FolderGap, held, type StubResult } from './session-store.ts';
+import { type FolderGap, held } from './session-store.ts';
 
 /*
  * What is read beside new mail: the mails of a gap are listed page by page and become stubs; stubs are fetched when they are
  * due. New mail comes first, so this goes on a page at a time.
  */
-
-const SECOND_MS = 1000;
-const MINUTE_MS = 60 * SECOND_MS;
-const HOUR_MS = 60 * MINUTE_MS;
-/** After try 1, 2, 3 ... of a mail that cannot be had; then it is kept as failed. Two days in all. */
-const WAITS_MS = [
-  MINUTE_MS,
-  5 * MINUTE_MS,
-  30 * MINUTE_MS,
-  2 * HOUR_MS,
-  6 * HOUR_MS,
-  12 * HOUR_MS,
-  24 * HOUR_MS,
-];
 
 /** UIDs that one search looks at: over all of a large folder it would be told the same millions for each page. */
 const SEARCH_REACH = 20_000;
@@ -118,7 +105,7 @@ export async function fetchStubs(
         byUid.delete(result.uid);
         if (stub === undefined) return [];
         const { id } = stub;
-        if (result.outcome === 'retry') return [afterFailure(stub, result.error)];
+        if (result.outcome === 'retry') return [afterFailedTry(stub, result.error)];
         return 'error' in result
           ? [{ id, outcome: result.outcome, error: result.error }]
           : [{ id, outcome: result.outcome }];
@@ -133,16 +120,11 @@ export async function fetchStubs(
       const left = [...byUid.values()];
       await store.settleStubs(
         isCautious
-          ? left.slice(0, 1).map((stub) => afterFailure(stub, message))
+          ? left.slice(0, 1).map((stub) => afterFailedTry(stub, message))
           : left.map(({ id }) => ({ id, outcome: 'retry', error: message, delayMs: 0 })),
       );
     }
     throw error;
   }
   return { hasMail };
-}
-
-function afterFailure({ id, attempts }: DueStub, error: string): StubResult {
-  const delayMs = WAITS_MS[attempts];
-  return delayMs === undefined ? { id, outcome: 'failed', error } : { id, outcome: 'retry', error, delayMs };
 }

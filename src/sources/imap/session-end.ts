@@ -18,6 +18,9 @@ export type SessionEnd = {
   slowForMs: number | null;
 };
 
+/** Six logins a minute: so far apart at least, on the average of a session and the wait after it. */
+const LOGIN_EACH_MS = 10_000;
+
 /** Given back in order: to go on elsewhere at once. */
 export function afterRelease(
   before: FaultCount | null,
@@ -34,7 +37,8 @@ export function afterRelease(
  *
  * @param before as the session found it.
  * @param lastedMs how long it was connected.
- * @param bounds what the owner chose; a wait that a class needs to be longer stays so.
+ * @param bounds `logins`: how many the session made, one for each of its connections; and what the owner chose. A wait that a
+ *   class needs to be longer stays so.
  */
 export function afterFault(
   before: FaultCount | null,
@@ -42,10 +46,12 @@ export function afterFault(
   lastedMs: number,
   {
     random,
+    logins = 1,
     backoffMinMs = 0,
     backoffMaxMs = Number.POSITIVE_INFINITY,
   }: {
     random: number;
+    logins?: number | undefined;
     backoffMinMs?: number | undefined;
     backoffMaxMs?: number | undefined;
   },
@@ -62,7 +68,8 @@ export function afterFault(
   // Bounds of the owner, who cannot have more than six logins a minute either: the schema begins at ten seconds.
   const isBounded = fault === 'network' || fault === 'protocol';
   const boundedMs = isBounded ? Math.max(Math.min(waitMs, backoffMaxMs), backoffMinMs) : waitMs;
-  const dueInMs = Math.max(boundedMs, error.retryAfterMs ?? 0);
+  const restMs = logins > 1 ? logins * LOGIN_EACH_MS - lastedMs : 0;
+  const dueInMs = Math.round(Math.max(boundedMs, error.retryAfterMs ?? 0, restMs));
   // The account's other sources would only make it longer.
   const slowForMs = fault === 'throttle' || fault === 'quota' ? dueInMs : null;
   return { state: 'backoff', reason, fault, failures, dueInMs, slowForMs };

@@ -1,5 +1,6 @@
 import type { Id } from '../../core/ids.ts';
 import type { RawMail } from '../../core/raw-mail.ts';
+import type { DueStub, StubResult } from '../../core/stub.ts';
 
 /** How far a folder has been read, as the store has it. */
 export type FolderCursor = {
@@ -42,12 +43,6 @@ export type FolderGap = {
   /** The last UID that was listed. */
   pageToken: string | null;
 };
-
-export type DueStub = { id: Id<'stb'>; providerId: string; attempts: number; isStored: boolean };
-export type StubResult =
-  | { id: Id<'stb'>; outcome: 'stored' | 'settled' }
-  | { id: Id<'stb'>; outcome: 'missing' | 'failed'; error: string | null }
-  | { id: Id<'stb'>; outcome: 'retry'; error: string; delayMs: number };
 
 /** What a session keeps, and reads of it. Everything that carries the lease answers whether it was still ours. */
 export type SessionStore = {

@@ -48,6 +48,8 @@ export type SessionHandle = {
   signal: AbortSignal;
   onReady(lookNow: () => void): void;
   onConnected(): void;
+  /** A connection is about to log in. */
+  onLogin(): void;
 };
 
 export type Supervisor = {
@@ -126,6 +128,7 @@ export function startSupervisor<C extends Claimed>(options: {
     const { claimed, abort } = session;
     const { sourceId } = claimed.lease;
     let connectedMs: number | undefined;
+    let logins = 0;
     const lastedMs = () => (connectedMs === undefined ? 0 : performance.now() - connectedMs);
     const before: FaultCount | null = claimed.fault && { fault: claimed.fault, failures: claimed.failures };
     let end: SessionEnd;
@@ -137,6 +140,9 @@ export function startSupervisor<C extends Claimed>(options: {
         },
         onConnected: () => {
           connectedMs = performance.now();
+        },
+        onLogin: () => {
+          logins++;
         },
       });
       end = afterRelease(before, lastedMs(), session.ending === 'covered' ? 'standby' : 'disconnected');
@@ -155,7 +161,8 @@ export function startSupervisor<C extends Claimed>(options: {
         const cause = fault.cause ?? error;
         log.error({ sourceId, reason: describe(cause) }, 'a session failed by a fault of ours');
       }
-      end = afterFault(before, fault, lastedMs(), { random: random(), ...options.backoffOf(claimed) });
+      const bounds = { random: random(), logins, ...options.backoffOf(claimed) };
+      end = afterFault(before, fault, lastedMs(), bounds);
       const { state, failures, dueInMs } = end;
       log.info(
         { sourceId, fault: fault.fault, state, failures, dueInMs, reason: fault.message },

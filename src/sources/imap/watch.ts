@@ -1,10 +1,11 @@
+import { afterFailedTry, type DueStub } from '../../core/stub.ts';
 import type { Bell } from './bell.ts';
 import type { ImapConnection } from './connection.ts';
 import { fetchStubs, listGapPage, sortStubs } from './fill-gaps.ts';
 import { type FolderStatus, readStatuses } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
 import { type Folder, noteRead, openFolder, readFolder } from './read-folder.ts';
-import type { DueStub } from './session-store.ts';
+import type { FolderGap } from './session-store.ts';
 import type { SessionSettings, SessionTools } from './session-tools.ts';
 
 /** A folder of a connection. */
@@ -65,6 +66,8 @@ export async function watchFolders(
   const restMs = hasIdle ? probeMs : (tuning.pollIntervalMs ?? POLL_MS);
   const restartMs = tuning.idleRestartMs ?? settings.idleRestartMs;
   const waking = new Set(settings.isWakingUp ? folders : []);
+  /** Folders whose gaps wait until they can be opened. */
+  const closed = new Set<string>();
   let open: Folder | undefined;
   let openedMs = 0;
   let nextProbeMs = performance.now() + restMs;
@@ -134,7 +137,7 @@ export async function watchFolders(
       if (hasMail) tools.noteAlive(true);
     } catch (error) {
       folder.isDue = true;
-      if (!(error instanceof ImapError) || error.fault !== 'folder' || !connection.isOpen()) throw error;
+      if (!isFolderFault(error)) throw error;
       await refuse(folder, error);
     }
   }
@@ -149,6 +152,7 @@ export async function watchFolders(
     open = undefined;
     const expected = await openFolder(connection, folder, tools, waking.has(folder));
     waking.delete(folder);
+    closed.delete(folder.path);
     open = folder;
     openedMs = performance.now();
     // A jump has left a gap.
@@ -226,10 +230,11 @@ export async function watchFolders(
       return stubs.length > 0;
     }
     if (hasOpenGaps) {
-      const [gap] = await store.findOpenGaps();
+      const gaps = await store.findOpenGaps();
+      const gap = gaps.find(({ folder }) => folder === null || !closed.has(folder));
       if (gap !== undefined) {
         if (gap.folder === null) await store.spreadGap(gap.id);
-        else await withFolder(gap.folder, (folder) => listGapPage(connection, folder, gap, tools));
+        else await listGap(gap, gap.folder);
         return true;
       }
       await store.closeGaps();
@@ -240,6 +245,20 @@ export async function watchFolders(
     return false;
   }
 
+  async function listGap(gap: FolderGap, path: string): Promise<void> {
+    try {
+      await withFolder(path, (folder) => listGapPage(connection, folder, gap, tools));
+    } catch (error) {
+      if (!isFolderFault(error)) throw error;
+      closed.add(path);
+    }
+  }
+
+  /** One folder cannot be read; the connection is as good as before. */
+  function isFolderFault(error: unknown): error is ImapError {
+    return error instanceof ImapError && error.fault === 'folder' && connection.isOpen();
+  }
+
   async function fetchGroup(
     path: string,
     group: readonly { stub: DueStub; uid: number; uidValidity: number }[],
@@ -248,11 +267,8 @@ export async function watchFolders(
       const { hasMail } = await withFolder(path, (folder) => fetchStubs(connection, folder, group, tools));
       if (hasMail) tools.noteAlive(true);
     } catch (error) {
-      if (!(error instanceof ImapError) || error.fault !== 'folder' || !connection.isOpen()) throw error;
-      const delayMs = HOUR_MS;
-      await store.settleStubs(
-        group.map(({ stub }) => ({ id: stub.id, outcome: 'retry', error: error.message, delayMs })),
-      );
+      if (!isFolderFault(error)) throw error;
+      await store.settleStubs(group.map(({ stub }) => afterFailedTry(stub, error.message)));
     }
   }
 
