@@ -3,9 +3,10 @@ export type ByteBudget = {
   /**
    * Resolves once `bytes` are free; more than there are in all count as all of them.
    *
+   * @param signal who waits no longer leaves the row; the promise rejects with its reason.
    * @returns gives them back; a second call does nothing.
    */
-  take(bytes: number): Promise<() => void>;
+  take(bytes: number, signal?: AbortSignal): Promise<() => void>;
 };
 
 export function createByteBudget(totalBytes: number): ByteBudget {
@@ -21,10 +22,22 @@ export function createByteBudget(totalBytes: number): ByteBudget {
   }
 
   return {
-    async take(wantedBytes) {
+    async take(wantedBytes, signal) {
+      signal?.throwIfAborted();
       let bytes = Math.min(wantedBytes, totalBytes);
-      await new Promise<void>((start) => {
-        waiting.push({ bytes, start });
+      await new Promise<void>((resolve, reject) => {
+        const one = { bytes, start };
+        function start() {
+          signal?.removeEventListener('abort', leave);
+          resolve();
+        }
+        function leave() {
+          waiting.splice(waiting.indexOf(one), 1);
+          reject(signal?.reason);
+          startWaiting();
+        }
+        signal?.addEventListener('abort', leave, { once: true });
+        waiting.push(one);
         startWaiting();
       });
       return () => {

@@ -4,6 +4,7 @@ import { IMAP_PRESETS, type ImapPreset } from '../core/imap-providers.ts';
 import type { ImapCredentials, ImapSettings } from '../core/imap-settings.ts';
 import type { ImapAuth, ImapServer } from '../sources/imap/connection.ts';
 import { ImapError, toImapError } from '../sources/imap/imap-error.ts';
+import { cleanServerText } from '../sources/imap/server-text.ts';
 import {
   type AccessTokens,
   createAccessTokens,
@@ -60,12 +61,16 @@ export async function openAccess(
     const { user, password: pass } = credentials;
     return { preset, server, auth: async () => ({ user, pass }) };
   }
+  const { user, tokenUrl, refreshToken, clientSecret = '' } = credentials;
+  if (tokenUrl?.startsWith('http:') && !(await isTrusted(new URL(tokenUrl).hostname, options))) {
+    throw new MailgressError('egress_blocked', 'tokenUrl must be https: the refresh token is a secret');
+  }
   const tokens = createTokens(credentials, options, onRotated);
-  const { user } = credentials;
+  const throwWithout = (error: unknown) => throwImapError(error, [refreshToken, clientSecret]);
   return {
     preset,
     server,
-    auth: async (signal) => ({ user, accessToken: await tokens.get(signal).catch(throwImapError) }),
+    auth: async (signal) => ({ user, accessToken: await tokens.get(signal).catch(throwWithout) }),
   };
 }
 
@@ -108,9 +113,11 @@ function clientOf({ client }: { client: OAuthClientConfig | undefined }, prefix:
 
 const FAULTS = { consent_gone: 'needs_reauth', not_allowed: 'internal', unavailable: 'network' } as const;
 
-function throwImapError(error: unknown): never {
+/** @param secrets what a token endpoint may quote when it refuses them. */
+function throwImapError(error: unknown, secrets: readonly string[]): never {
   if (error instanceof GrantError) {
-    throw new ImapError(FAULTS[error.kind], `no access token: ${error.message}`, { cause: error });
+    const said = cleanServerText(error.message, secrets);
+    throw new ImapError(FAULTS[error.kind], `no access token: ${said}`, { cause: error });
   }
   throw error;
 }

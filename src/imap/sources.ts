@@ -1,6 +1,6 @@
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
-import { imapHostOf, providerOfAddress, providerOfHost } from '../core/imap-providers.ts';
+import { IMAP_PRESETS, imapHostOf, providerOfAddress, providerOfHost } from '../core/imap-providers.ts';
 import { type ImapCredentials, type ImapSettings, imapSettingsSchema } from '../core/imap-settings.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
@@ -105,13 +105,17 @@ export function createImapSources(options: {
       if (auth === undefined && sealed === null) {
         throw new MailgressError('bad_request', 'The source has no credentials: give `auth`');
       }
+      if (auth === undefined && hostOf(settings) !== hostOf(known)) {
+        // Whoever may change a source could have its password sent to a server of their own.
+        throw new MailgressError(
+          'bad_request',
+          'Another host is to get the password or consent: give `auth`',
+        );
+      }
       const kept = auth ?? (sealed && openImapCredentials(keyring, { id, account }, sealed));
       if (kept === null) throw new MailgressError('internal', 'a source without credentials');
       const { report, credentials } = await verify(settings, kept);
-      const isOther =
-        credentials.user.toLowerCase() !== account ||
-        settings.host !== known.host ||
-        settings.provider !== known.provider;
+      const isOther = credentials.user.toLowerCase() !== account || hostOf(settings) !== hostOf(known);
       const { folders } = report;
       const source = await changeImapSource(sql, keyring, id, { credentials, settings, folders, isOther });
       wake();
@@ -124,6 +128,10 @@ export function createImapSources(options: {
       return source;
     },
   };
+}
+
+function hostOf({ host, provider }: ImapSettings): string | undefined {
+  return (host ?? IMAP_PRESETS[provider].host)?.toLowerCase();
 }
 
 /** The provider by host or address; the host by the provider, or as the domain's DNS tells it (RFC 6186). */

@@ -11,7 +11,7 @@ import { type ConnectTools, openConnection } from '../sources/imap/connection.ts
 import { ImapError } from '../sources/imap/imap-error.ts';
 import { runSession } from '../sources/imap/session.ts';
 import { LeaseLost } from '../sources/imap/session-store.ts';
-import type { SessionTools } from '../sources/imap/session-tools.ts';
+import type { GivenTools } from '../sources/imap/session-tools.ts';
 import { type SessionHandle, type Supervisor, startSupervisor } from '../sources/imap/supervisor.ts';
 import type { Database } from '../store/database.ts';
 import {
@@ -133,15 +133,18 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         isPassing: isOfStore,
         note: (state, mode) => states.note(lease, { state, mode }),
         noteAlive: (hasMail) => options.activity.note(sourceId, { hasMessage: hasMail }),
-        open: () =>
-          limitOf(server.host).run(async () => {
-            const auth = await access.auth(handle.signal);
+        open: async () => {
+          // Before the place is taken: who gives the token slowly would hold up the host's other accounts.
+          const auth = await access.auth(handle.signal);
+          return limitOf(server.host.toLowerCase()).run(async () => {
+            handle.signal.throwIfAborted();
             handle.onLogin();
             const connection = await openConnection({ ...server, auth }, options.connect, handle.signal);
             handle.onConnected();
             return connection;
-          }),
-      } satisfies Omit<SessionTools, 'onBacklog'>,
+          });
+        },
+      } satisfies GivenTools,
     );
   }
 

@@ -52,7 +52,8 @@ export async function keepFolderPage(
   const { passed } = page;
   const [kept] = await sql<[{ held: number }]>`
     WITH held AS (
-      UPDATE imap_folders SET uid = ${page.to}, read_at = now(), refusals = 0, parked_until = NULL, error = NULL, strikes = 0
+      -- Not read_at: there may be more behind the page, and after a reset or new UIDs mail is listed from then on.
+      UPDATE imap_folders SET uid = ${page.to}, refusals = 0, parked_until = NULL, error = NULL, strikes = 0
       FROM sources
       WHERE ${isHeld(sql, lease)} AND source_id = sources.id AND path = ${page.path}
         AND uid_validity = ${page.uidValidity} AND uid = ${page.from}

@@ -97,8 +97,10 @@ export async function changeImapSource(
       credentials = coalesce(${sealed ?? null}::bytea, credentials),
       account = coalesce(${credentials?.user.toLowerCase() ?? null}::text, account),
       is_wanted = true, wanted_at = now(), failures = 0, fault = NULL, mode = NULL, slow_until = NULL,
-      state = CASE WHEN alarm IS NOT NULL THEN 'error' ELSE ${settings.standby ? 'standby' : 'disconnected'} END,
-      reason = ${settings.standby ? null : WAITING_FOR_WORKER}::text,
+      -- One that does not sleep has cursors of its own to go on from: whether it may sleep is seen at its claim.
+      state = CASE WHEN alarm IS NOT NULL THEN 'error'
+                   WHEN state = 'standby' AND ${settings.standby}::boolean THEN state ELSE 'disconnected' END,
+      reason = CASE WHEN state <> 'standby' OR NOT ${settings.standby}::boolean THEN ${WAITING_FOR_WORKER} END,
       due_at = now(), fence = fence + 1, lease_owner = NULL, lease_until = NULL
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);

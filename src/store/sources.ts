@@ -85,16 +85,23 @@ export async function setSourceWanted(
   id: Id<'src'>,
   isWanted: boolean,
 ): Promise<Source | undefined> {
+  const runs = sql`${isWanted}::boolean AND kind = 'imap' AND is_wanted AND lease_until > now()`;
+  // The session that was told to end is left to that: the next one begins.
+  const isAgain = sql`${isWanted}::boolean AND kind = 'imap' AND NOT is_wanted`;
   await sql`
     UPDATE sources SET
       is_wanted = ${isWanted},
       -- One that a worker has to claim is not well before it has been.
-      state = CASE WHEN ${isWanted}::boolean AND kind <> 'imap' THEN 'idle' ELSE 'disconnected' END,
-      reason = CASE WHEN ${isWanted}::boolean AND kind = 'imap' THEN ${WAITING_FOR_WORKER} END,
+      state = CASE WHEN ${runs} THEN state WHEN ${isWanted}::boolean AND kind <> 'imap' THEN 'idle' ELSE 'disconnected' END,
+      reason = CASE WHEN ${runs} THEN reason WHEN ${isWanted}::boolean AND kind = 'imap' THEN ${WAITING_FOR_WORKER} END,
+      mode = CASE WHEN ${runs} THEN mode END,
       -- Of an imap source what was told stays told until it is alive, or stopped.
       silent_at = CASE WHEN ${isWanted}::boolean AND kind = 'imap' THEN silent_at END,
       alarm = CASE WHEN ${isWanted}::boolean THEN alarm END,
-      wanted_at = now(), failures = 0, fault = NULL, mode = NULL, due_at = now()
+      wanted_at = now(), failures = 0, fault = NULL, due_at = now(),
+      fence = CASE WHEN ${isAgain} THEN fence + 1 ELSE fence END,
+      lease_owner = CASE WHEN ${isAgain} THEN NULL ELSE lease_owner END,
+      lease_until = CASE WHEN ${isAgain} THEN NULL ELSE lease_until END
     WHERE id = ${uuidOf(id)}`;
   return findSource(sql, id);
 }

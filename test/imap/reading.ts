@@ -43,6 +43,17 @@ export async function look(
   if (status !== 202) throw new Error(`sync answers ${status} ${JSON.stringify(said)}`);
 }
 
+/** As the passing of time would: a source that waits after a failure is due. */
+export async function endWait(sql: Sql, id: string): Promise<void> {
+  await sql`UPDATE sources SET due_at = now() WHERE id = ${id.slice('src_'.length)}`;
+}
+
+/** As the passing of time would: its stubs are due, and somebody looks. */
+export async function makeStubsDue(stage: Stage, sql: Sql, id: string): Promise<void> {
+  await sql`UPDATE stubs SET due_at = now() WHERE source_id = ${id.slice('src_'.length)}`;
+  await look(stage, id);
+}
+
 /** Stops it and starts it again: a new session, with new connections. */
 export async function startAnew(stage: Stage, id: string): Promise<void> {
   await stage.service.api('POST', `/v1/sources/${id}/stop`);

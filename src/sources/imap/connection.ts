@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
 import { ImapFlow, type Logger } from 'imapflow';
-import { MailgressError } from '../../core/errors.ts';
 import { ImapError, toImapError } from './imap-error.ts';
+import { resolveHost } from './resolve-host.ts';
+import { watchForStall } from './stall.ts';
 
 /** Where a mailbox is, and who asks. */
 export type ImapServer = {
@@ -48,6 +49,8 @@ const MAX_TOKENS = 200_000;
  */
 const SOCKET_TIMEOUT_MS = 30 * 60_000;
 const LOGOUT_MS = 2000;
+/** A long answer may stall for as long as so many short ones may take. */
+const STALL_COMMANDS = 3;
 
 /** One logged-in connection, used by one caller at a time. */
 export type ImapConnection = {
@@ -59,9 +62,14 @@ export type ImapConnection = {
    * Runs a command, or several in a row.
    *
    * @param deadlineMs how long all of it may take; then the connection is closed.
+   * @param leastBytesPerSecond of a long answer: it is also closed as soon as the answer stalls, or comes more slowly.
    * @throws ImapError, also when the connection ended although the command seems to have an answer.
    */
-  run<T>(work: (client: ImapFlow) => Promise<T>, deadlineMs?: number): Promise<T>;
+  run<T>(
+    work: (client: ImapFlow) => Promise<T>,
+    deadlineMs?: number,
+    leastBytesPerSecond?: number,
+  ): Promise<T>;
   /** Lets the server tell what comes, until the next command. Never fails: what ends it shows at that command. */
   idle(): void;
   /** `onChange` is called when the server told of mail, or the connection ended. */
@@ -71,9 +79,6 @@ export type ImapConnection = {
   end(): Promise<void>;
   close(): void;
 };
-
-/** Of a host with many, those tried in one attempt. */
-const MAX_ADDRESSES = 3;
 
 /**
  * Connects and logs in, at the first address of the host that answers.
@@ -86,8 +91,9 @@ export async function openConnection(
   tools: ConnectTools,
   signal: AbortSignal,
 ): Promise<ImapConnection> {
+  signal.throwIfAborted();
   const timeouts = { ...DEFAULT_TIMEOUTS, ...tools.timeouts };
-  const addresses = await resolveHost(server.host, tools, timeouts.connectMs, signal);
+  const addresses = await resolveHost(server.host, tools.resolve, timeouts.connectMs, signal);
   for (const [at, address] of addresses.entries()) {
     // One that hangs up on logins would be asked for one at each of its addresses, each time.
     let isGreeted = false;
@@ -156,8 +162,13 @@ async function openAt(
     hasIdle: () => client.capabilities.has('IDLE'),
     has: (capability) => client.capabilities.has(capability),
     isOpen: () => client.usable && !client.isClosed,
-    async run(work, deadlineMs = timeouts.commandMs) {
+    async run(work, deadlineMs = timeouts.commandMs, leastBytesPerSecond = 0) {
       if (!connection.isOpen()) throw lost();
+      const graceMs = STALL_COMMANDS * timeouts.commandMs;
+      const stopWatching =
+        leastBytesPerSecond === 0
+          ? () => {}
+          : watchForStall(() => client.stats().received, { leastBytesPerSecond, graceMs }, giveUp);
       try {
         const result = await withDeadline(work(client), deadlineMs);
         // Some commands of a connection that ends in the middle answer as if there were nothing.
@@ -168,6 +179,8 @@ async function openAt(
         // Rejected because the connection has ended, it says less than what ended it.
         if (!connection.isOpen() && !isRefusal(error)) throw lost();
         throw toImapError(error, { ...context, phase: 'session' });
+      } finally {
+        stopWatching();
       }
     },
     idle() {
@@ -192,6 +205,14 @@ async function openAt(
       reason: client.byeReason,
     };
     return toImapError(ended, { ...context, phase: 'session' });
+  }
+
+  function giveUp(): void {
+    failure ??= new ImapError(
+      'network',
+      `${host} has stopped in the middle of an answer, or sends it too slowly`,
+    );
+    client.close();
   }
 
   /** Closes what does not answer: whatever comes later would be taken for the answer to the next command. */
@@ -259,27 +280,4 @@ function throttleListener(onThrottled: (error: object) => void): Logger {
 /** The server's own word on the login counts more than how the connection ended after it. */
 function isRefusal(error: unknown): boolean {
   return error instanceof Error && ('responseStatus' in error || 'authenticationFailed' in error);
-}
-
-async function resolveHost(
-  host: string,
-  { resolve }: ConnectTools,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const late = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  const aborted = new Promise<never>((_, reject) => {
-    late.addEventListener('abort', () => reject(late.reason), { once: true });
-  });
-  try {
-    const found = await Promise.race([resolve(host), aborted]);
-    return found.slice(0, MAX_ADDRESSES).map(({ address }) => address);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (late.aborted)
-      throw new ImapError('network', `the name ${host} could not be looked up in time`, { cause: error });
-    // The guard's own sentence; whoever asked for the source is told its code as well.
-    if (error instanceof MailgressError) throw new ImapError('network', error.message, { cause: error });
-    throw toImapError(error, { host, phase: 'connect', isOauth: false });
-  }
 }

@@ -13,6 +13,7 @@ import { type FolderGap, held } from './session-store.ts';
  * due. New mail comes first, so this goes on a page at a time.
  */
 
+const SECOND_MS = 1000;
 /** UIDs that one search looks at: over all of a large folder it would be told the same millions for each page. */
 const SEARCH_REACH = 20_000;
 
@@ -36,10 +37,11 @@ export async function listGapPage(
   }
   const page = uids.slice(0, LISTING_PAGE);
   const mails = await listMails(connection, page, scope);
+  // An INTERNALDATE has no part of a second.
+  const since = new Date(Math.floor(gap.since.getTime() / SECOND_MS) * SECOND_MS);
   const wanted = mails.filter(
     ({ internalDate }) =>
-      internalDate === null ||
-      (internalDate >= gap.since && (gap.until === null || internalDate < gap.until)),
+      internalDate === null || (internalDate >= since && (gap.until === null || internalDate < gap.until)),
   );
   const stubs = wanted.map(({ uid, identity }) => ({
     providerId: mailPlaceOf(path, cursor.uidValidity, uid),
@@ -115,7 +117,7 @@ export async function fetchStubs(
     }
     if (results.length > 0) await store.settleStubs(results);
   } catch (error) {
-    if (error instanceof ImapError && !connection.isOpen()) {
+    if (error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted) {
       const { message } = error;
       const left = [...byUid.values()];
       await store.settleStubs(

@@ -35,6 +35,19 @@ export async function readStatuses(
   return found;
 }
 
+/**
+ * Where a cursor stands in its folder. `behind`: there is more than was read. `other`: it is of another folder under this name,
+ * or of one that has lost what was read.
+ */
+export function standingOf(
+  cursor: { uidValidity: number; uid: number } | undefined,
+  { uidNext, uidValidity }: FolderStatus,
+): 'read' | 'behind' | 'other' {
+  if (cursor === undefined) return 'behind';
+  if (uidValidity !== cursor.uidValidity || uidNext - 1 < cursor.uid) return 'other';
+  return uidNext - 1 > cursor.uid ? 'behind' : 'read';
+}
+
 type Attribute = { value?: unknown };
 
 /** What imapflow runs all its commands with; its own `list` asks for the status of every folder there is. */

@@ -40,7 +40,9 @@ export async function listMailsBehind(
   if (expected !== undefined && expected <= LISTING_PAGE) {
     // `n:*` always answers the last mail, also one before n (RFC 9051, 6.4.4.1): what is not behind is dropped.
     const mails = await fetchListing(connection, `${after + 1}:*`, after, scope);
-    return { mails: mails.slice(0, LISTING_PAGE), hasMore: mails.length > LISTING_PAGE };
+    const hasMore = mails.length > LISTING_PAGE;
+    // A row that cannot be parsed is left out without a word. Fewer than were told of may also have gone meanwhile.
+    if (mails.length >= expected) return { mails: mails.slice(0, LISTING_PAGE), hasMore };
   }
   const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
   const page = uids.slice(0, LISTING_PAGE);
@@ -91,6 +93,10 @@ async function fetchListing(
     (client) => client.fetchAll(range, query, { uid: true }),
     LISTING_DEADLINE_MS,
   );
+  // Left out, it would be passed by the cursor as soon as a later one is read.
+  if (rows.some((row) => !isUid(row.uid) && (row.size !== undefined || row.internalDate !== undefined))) {
+    throw new ImapError('protocol', 'the server lists mails without UIDs');
+  }
   // Once each, the fullest row: flags alone may be told beside the answer.
   const byUid = new Map<number, FetchMessageObject>();
   for (const row of rows)
@@ -110,11 +116,16 @@ async function refuseImpossibleUids(
   mails: readonly ListedMail[],
 ): Promise<void> {
   const highest = mails.at(-1)?.uid ?? 0;
+  if (highest - after >= SUSPICIOUS_STEP) await refuseUidToCome(connection, highest);
+}
+
+/** @throws ImapError `protocol` for a UID of the selected folder that the server has not given out, as it says when asked. */
+export async function refuseUidToCome(connection: ImapConnection, uid: number): Promise<void> {
   const { mailbox } = connection.client;
-  if (mailbox === false || highest - after < SUSPICIOUS_STEP || highest < mailbox.uidNext) return;
+  if (mailbox === false || uid < mailbox.uidNext) return;
   const status = await connection.run((client) => client.status(mailbox.path, { uidNext: true }));
-  if (status === false || status.uidNext === undefined || highest >= status.uidNext) {
-    throw new ImapError('protocol', `the server lists a mail with UID ${highest}, which it has not come to`);
+  if (status === false || status.uidNext === undefined || uid >= status.uidNext) {
+    throw new ImapError('protocol', `the server lists a mail with UID ${uid}, which it has not come to`);
   }
 }
 

@@ -20,9 +20,11 @@ export type FolderTools = Omit<ReadTools, 'folder' | 'isCautious'> & {
   scope: string;
   /** From when on mail of a folder that has no cursor is wanted. */
   newFolderSince: Date;
+  /** When the last mail was received that others had stored before this session woke up. */
+  wakesFrom: Date;
   now: () => Date;
-  /** The session is to end: a connection that does so is no fault of the mail that was being fetched. */
-  signal: AbortSignal;
+  /** The server gives what there is. */
+  noteAlive(hasMail: boolean): void;
 };
 
 /** A folder that is watched. Changed as it is read. */
@@ -74,22 +76,18 @@ export async function openFolder(
   const { cursor } = folder;
   if (cursor === undefined) {
     const { path, role } = folder;
-    const begun = { path, role, uidValidity, uid: lastUid };
-    held(await store.addFolder({ ...begun, since: lastUid === 0 ? null : tools.newFolderSince }));
-    folder.cursor = {
-      ...begun,
-      modSeq: null,
-      readAt: tools.now(),
-      refusals: 0,
-      parkedUntil: null,
-      strikes: 0,
-    };
-    return 0;
+    const since = lastUid === 0 ? null : tools.newFolderSince;
+    held(await store.addFolder({ path, role, uidValidity, uid: lastUid, since }));
+    // It may have been begun before, by a statement that seemed to fail.
+    folder.cursor = (await store.listCursors()).find((one) => one.path === path);
+    held(folder.cursor?.uidValidity === uidValidity && folder.cursor.uid <= lastUid);
+    return lastUid - (folder.cursor?.uid ?? 0);
   }
   if (cursor.uidValidity !== uidValidity) {
     await jump(folder, cursor, 'uidvalidity_changed', { uidValidity, uid: lastUid }, tools);
   } else if (lastUid < cursor.uid || isBefore(mailbox.highestModseq, cursor.modSeq)) {
-    await jump(folder, cursor, 'state_lost', { uidValidity, uid: lastUid }, tools);
+    // What is behind the cursor is read as ever: of it the dates may be old.
+    await jump(folder, cursor, 'state_lost', { uidValidity, uid: Math.min(lastUid, cursor.uid) }, tools);
   } else if (isWakingUp) {
     const uid = await findWakingUid(connection, lastUid, tools);
     await jump(folder, cursor, 'standby', { uidValidity, uid }, tools);
@@ -152,10 +150,9 @@ async function jump(
 async function findWakingUid(
   connection: ImapConnection,
   lastUid: number,
-  { store, scope, newFolderSince }: FolderTools,
+  { scope, wakesFrom }: FolderTools,
 ): Promise<number> {
-  const lastAt = (await store.findLastReceivedAt()) ?? newFolderSince;
-  const since = new Date(lastAt.getTime() - STANDBY_MARGIN_MS);
+  const since = new Date(wakesFrom.getTime() - STANDBY_MARGIN_MS);
   const uids = await searchUids(connection, { since: dayBefore(since) });
   for (let at = 0; at < uids.length; at += LISTING_PAGE) {
     const mails = await listMails(connection, uids.slice(at, at + LISTING_PAGE), scope);
@@ -175,7 +172,7 @@ export function dayBefore(date: Date): Date {
  *
  * @param expected as for `listMailsBehind`.
  * @param shouldPause asked after each page; what is left then is for the next call.
- * @returns whether mail was stored, whether there are new stubs to come back for, and whether the end was reached.
+ * @returns whether there are new stubs to come back for, and whether the end was reached.
  * @throws ImapError, LeaseLost, and what the store or the door throw. The cursor stands behind what is kept.
  */
 export async function readFolder(
@@ -184,11 +181,10 @@ export async function readFolder(
   expected: number | undefined,
   tools: FolderTools,
   shouldPause: () => boolean,
-): Promise<{ hasMail: boolean; hasStubs: boolean; isAtEnd: boolean }> {
+): Promise<{ hasStubs: boolean; isAtEnd: boolean }> {
   const { store } = tools;
   const { cursor } = folder;
   if (cursor === undefined) throw new ImapError('internal', 'a folder is read before it was opened');
-  let hasMail = false;
   let hasStubs = false;
   let isAtEnd = expected === 0;
   while (!isAtEnd) {
@@ -205,7 +201,7 @@ export async function readFolder(
     try {
       for await (const results of reading) {
         await keep(results);
-        if (shouldPause()) return { hasMail, hasStubs, isAtEnd: false };
+        if (shouldPause()) return { hasStubs, isAtEnd: false };
       }
     } catch (error) {
       const isSuspect = error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted;
@@ -217,7 +213,7 @@ export async function readFolder(
     expected = undefined;
   }
   await noteEnd(connection, folder, cursor, tools);
-  return { hasMail, hasStubs, isAtEnd };
+  return { hasStubs, isAtEnd };
 
   async function keep(results: readonly MailResult[]): Promise<void> {
     const to = results.at(-1)?.uid;
@@ -228,8 +224,8 @@ export async function readFolder(
     held(await store.keepPage({ path, uidValidity, from, to, passed }));
     cursor.uid = to;
     cursor.strikes = 0;
-    cursor.readAt = tools.now();
-    hasMail ||= results.some(({ outcome }) => outcome === 'stored');
+    // A backlog takes longer than an outage that is told of.
+    tools.noteAlive(results.some(({ outcome }) => outcome === 'stored'));
     hasStubs ||= results.some(({ outcome }) => outcome === 'retry');
   }
 }

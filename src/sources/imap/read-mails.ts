@@ -5,7 +5,7 @@ import type { RawMail } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
 import { gmailLabelsOf } from './gmail-labels.ts';
 import { ImapError } from './imap-error.ts';
-import { type ListedMail, rangesOf, searchUids } from './listing.ts';
+import { type ListedMail, rangesOf, refuseUidToCome, searchUids } from './listing.ts';
 import type { SessionStore, TakeMail } from './session-store.ts';
 
 /** What became of a listed mail. All but `retry` are final, and durable. */
@@ -26,6 +26,8 @@ export type ReadTools = {
   sent: boolean;
   /** One mail a FETCH: something among these ends connections. */
   isCautious: boolean;
+  /** The session is to end: a connection that does so is no fault of the mail that was being fetched. */
+  signal: AbortSignal;
 };
 
 /** So much is fetched at once. */
@@ -185,17 +187,22 @@ async function fetchPage(
   page: readonly ListedMail[],
   tools: ReadTools,
 ): Promise<Page> {
-  const { budget, maxMailBytes } = tools;
+  const { budget, maxMailBytes, signal } = tools;
   const isWhole = ({ sizeBytes }: ListedMail) => sizeBytes === undefined || sizeBytes <= maxMailBytes;
   const whole = page.filter(isWhole);
   const large = page.filter((mail) => !isWhole(mail));
   const bytes = page.reduce((sum, mail) => sum + bytesOf(mail, maxMailBytes), 0);
-  const letGo = bytes <= FREE_BYTES ? () => {} : await budget.take(bytes);
+  const letGo = bytes <= FREE_BYTES ? () => {} : await budget.take(bytes, signal);
   try {
     const fetched = [
       ...(await fetchMails(connection, whole, false, bytes)),
       ...(await fetchMails(connection, large, true, bytes)),
     ];
+    const gone = fetched
+      .filter(({ bytes: found, error }) => found === undefined && error === undefined)
+      .at(-1);
+    // Passed as one that is gone, a UID that was made up would have the cursor pass what is still to get one.
+    if (gone !== undefined) await refuseUidToCome(connection, gone.listed.uid);
     return { fetched, letGo };
   } catch (error) {
     letGo();
@@ -250,7 +257,11 @@ async function fetchBytes(
   const query = { uid: true, ...(isTruncated ? { headers: true } : { source: true }) };
   const deadlineMs = FETCH_DEADLINE_MS + (bytes / LEAST_BYTES_PER_SECOND) * 1000;
   const range = rangesOf(mails.map(({ uid }) => uid));
-  const rows = await connection.run((client) => client.fetchAll(range, query, { uid: true }), deadlineMs);
+  const rows = await connection.run(
+    (client) => client.fetchAll(range, query, { uid: true }),
+    deadlineMs,
+    LEAST_BYTES_PER_SECOND,
+  );
   return new Map(
     rows.flatMap(({ uid, source, headers }) => {
       const found = isTruncated ? headers : source;

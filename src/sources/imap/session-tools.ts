@@ -14,13 +14,16 @@ export type SessionSettings = {
   isWakingUp: boolean;
 };
 
+/** What a session is given. */
+export type GivenTools = Omit<SessionTools, 'onBacklog' | 'lookForFolders' | 'wakesFrom'>;
+
 export type SessionTools = FolderTools & {
   open(): Promise<ImapConnection>;
   note(state: 'authenticated' | 'syncing' | 'idle' | 'polling', mode: 'idle' | 'poll' | null): void;
-  /** All is read that there is, as the server has just confirmed. */
-  noteAlive(hasMail: boolean): void;
   /** There may be gaps to fill or stubs to fetch; for the connection of the session that does it. */
   onBacklog(): void;
+  /** From time to time: ends the session in order when there are folders that it does not watch, so that the next one does. */
+  lookForFolders(connection: ImapConnection): Promise<void>;
   /** Called with what has the session look at everything now. */
   onReady(lookNow: () => void): void;
   /** What passes by itself, such as a store that is away: the connection is kept, and the work is tried again. */

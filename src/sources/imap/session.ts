@@ -4,7 +4,7 @@ import { chooseFolders, type WantedFolder } from './choose-folders.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import type { Folder } from './read-folder.ts';
-import type { SessionSettings, SessionTools } from './session-tools.ts';
+import type { GivenTools, SessionSettings, SessionTools } from './session-tools.ts';
 import { type Watch, watchFolders } from './watch.ts';
 
 /*
@@ -34,10 +34,7 @@ const ABORT_PATIENCE_MS = 3000;
  *
  * @throws ImapError when a connection ends or cannot be made, LeaseLost, and faults of ours.
  */
-export async function runSession(
-  settings: SessionSettings,
-  given: Omit<SessionTools, 'onBacklog'>,
-): Promise<void> {
+export async function runSession(settings: SessionSettings, given: GivenTools): Promise<void> {
   const { signal } = given;
   const connections: ImapConnection[] = [];
   const bells: Bell[] = [];
@@ -67,7 +64,21 @@ export async function runSession(
       watch.hasBacklog = true;
       watch.bell.ring();
     };
-    const tools: SessionTools = { ...given, onBacklog };
+    const over = new AbortController();
+    const until = AbortSignal.any([signal, over.signal]);
+    const endAll = () => {
+      over.abort();
+      for (const { bell } of watches) bell.ring();
+    };
+    const lookForFolders = async (connection: ImapConnection) => {
+      const now = await findFolders(connection, settings, given);
+      const isNew = ({ path }: Folder) => !folders.some((folder) => folder.path === path);
+      if (now.some(isNew)) endAll();
+    };
+    // Asked before any is read: what comes from one folder would have the next go on behind it.
+    const lastAt = settings.isWakingUp ? await given.store.findLastReceivedAt() : undefined;
+    const wakesFrom = lastAt ?? given.newFolderSince;
+    const tools: SessionTools = { ...given, onBacklog, lookForFolders, wakesFrom };
     for (const watch of watches) bells.push(watch.bell);
     tools.onReady(() => {
       for (const { bell, lookNow } of watches) {
@@ -75,21 +86,20 @@ export async function runSession(
         bell.ring();
       }
     });
-    const failed = new AbortController();
-    const until = AbortSignal.any([signal, failed.signal]);
+    const failures: unknown[] = [];
     const running = watches.map(async (watch, at) => {
       try {
         await watchFolders(at === 0 ? first : await open(), watch, settings, { ...tools, signal: until });
       } catch (error) {
-        // One connection that fails ends the session: the next one has them all.
-        failed.abort();
-        for (const { bell } of watches) bell.ring();
-        throw error;
+        // One connection that fails ends the session: the next one has them all. What the others meet then follows from that.
+        if (until.aborted) return;
+        failures.push(error);
+        endAll();
+        for (const connection of connections) connection.close();
       }
     });
-    const outcomes = await Promise.allSettled(running);
-    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failure !== undefined && !signal.aborted) throw failure.reason;
+    await Promise.all(running);
+    if (failures.length > 0) throw failures[0];
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {

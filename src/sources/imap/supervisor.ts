@@ -65,6 +65,8 @@ const SCAN_MS = 1000;
 const CHECK_MS = 1500;
 const REPORT_MS = 5000;
 const RENEW_MS = 15_000;
+/** Before a lease ends, which is three times as long as the time to its renewal. */
+const RENEWAL_OVERDUE_MS = 2 * RENEW_MS;
 const LOST_WAIT_MS = 5000;
 /** Claimed by one statement: each is connected before more are taken. */
 const MAX_CLAIM = 50;
@@ -94,12 +96,15 @@ export function startSupervisor<C extends Claimed>(options: {
   const { store, run, log, describe, random } = options;
   const sessions = new Map<string, Held<C>>();
   let share = 0;
+  let renewedMs = performance.now();
   let isStopping = false;
 
   async function claim(): Promise<void> {
     for (let hasMore = true; hasMore && !isStopping; ) {
       const limit = Math.min(MAX_CLAIM, share - sessions.size);
       if (limit <= 0) return;
+      // Leases that ran out while the store was away are ours as long as nobody took them: they are not to be claimed anew.
+      if (performance.now() - renewedMs > RENEWAL_OVERDUE_MS) await renew();
       const found = await store.claim(limit);
       for (const claimed of found.claimed) start(claimed);
       hasMore = found.hasMore;
@@ -108,6 +113,9 @@ export function startSupervisor<C extends Claimed>(options: {
 
   function start(claimed: C): void {
     const { sourceId } = claimed.lease;
+    // Its lease is another one by now, as after a change of its settings. It may not know yet.
+    const before = sessions.get(sourceId);
+    if (before !== undefined) tell(before, 'lost');
     const session: Held<C> = {
       claimed,
       abort: new AbortController(),
@@ -118,9 +126,11 @@ export function startSupervisor<C extends Claimed>(options: {
     };
     if (isStopping) session.abort.abort();
     sessions.set(sourceId, session);
-    session.done = hold(session).finally(() => {
-      if (sessions.get(sourceId) === session) sessions.delete(sourceId);
-    });
+    session.done = Promise.resolve(before?.done)
+      .then(() => hold(session))
+      .finally(() => {
+        if (sessions.get(sourceId) === session) sessions.delete(sourceId);
+      });
   }
 
   /** Never rejects: what goes wrong costs this session, and a lease that is not given back ends by itself. */
@@ -213,9 +223,11 @@ export function startSupervisor<C extends Claimed>(options: {
   }
 
   async function renew(): Promise<void> {
-    if (sessions.size === 0) return;
     const asked = [...sessions.values()];
-    const ours = new Set(await store.renew(asked.map(({ claimed }) => claimed.lease)));
+    const ours = new Set(
+      asked.length === 0 ? [] : await store.renew(asked.map(({ claimed }) => claimed.lease)),
+    );
+    renewedMs = performance.now();
     for (const session of asked) if (!ours.has(session.claimed.lease.sourceId)) tell(session, 'lost');
   }
 

@@ -2,7 +2,7 @@ import { afterFailedTry, type DueStub } from '../../core/stub.ts';
 import type { Bell } from './bell.ts';
 import type { ImapConnection } from './connection.ts';
 import { fetchStubs, listGapPage, sortStubs } from './fill-gaps.ts';
-import { type FolderStatus, readStatuses } from './folder-status.ts';
+import { readStatuses, standingOf } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
 import { type Folder, noteRead, openFolder, readFolder } from './read-folder.ts';
 import type { FolderGap } from './session-store.ts';
@@ -36,6 +36,8 @@ const HOUR_MS = 60 * MINUTE_MS;
 /** How often the server is asked about all folders: also how soon a connection that has died in silence is noticed. */
 const PROBE_MS = 30 * SECOND_MS;
 const POLL_MS = MINUTE_MS;
+/** Every so many times it is also looked whether there are new folders: some make Junk when the first mail comes to it. */
+const PROBES_PER_LIST = 20;
 /** A folder that is not the main one is read for so long until the main one is looked at again. */
 const SLICE_MS = 5 * SECOND_MS;
 const MAX_REFUSALS = 3;
@@ -71,8 +73,11 @@ export async function watchFolders(
   let open: Folder | undefined;
   let openedMs = 0;
   let nextProbeMs = performance.now() + restMs;
+  let probes = 0;
   let nextStubMs = Number.POSITIVE_INFINITY;
   let isResting = false;
+  /** The server has answered; once what it told of is read, the source is proven alive. */
+  let isAnswered = true;
 
   connection.onChange(() => {
     const [main] = folders.filter(isOpenable);
@@ -98,6 +103,9 @@ export async function watchFolders(
       throw new ImapError('folder', `none of the folders can be opened: ${reasonOf(folders)}`);
     const due = openable.find(({ isDue }) => isDue);
     if (due !== undefined) return readOne(due, main);
+    // Those that are refused say so themselves; the others go on.
+    if (isAnswered) tools.noteAlive(false);
+    isAnswered = false;
     if (watch.hasBacklog) {
       // However long it takes, the folders are asked as at rest, and the main one, which is not heard of meanwhile, more often.
       if (performance.now() >= nextProbeMs) return probe(openable);
@@ -122,19 +130,12 @@ export async function watchFolders(
       const exists = mailbox === false ? 0 : mailbox.exists;
       const endsMs = performance.now() + SLICE_MS;
       const shouldPause = () => signal.aborted || (folder !== main && performance.now() > endsMs);
-      const { hasMail, hasStubs, isAtEnd } = await readFolder(
-        connection,
-        folder,
-        expected,
-        tools,
-        shouldPause,
-      );
+      const { hasStubs, isAtEnd } = await readFolder(connection, folder, expected, tools, shouldPause);
       if (hasStubs) tools.onBacklog();
       folder.existsSeen = exists;
       if (!isAtEnd) folder.isDue = true;
       // Mail of the main folder is not heard of meanwhile.
       if (!isAtEnd && folder !== main) main.isDue = true;
-      if (hasMail) tools.noteAlive(true);
     } catch (error) {
       folder.isDue = true;
       if (!isFolderFault(error)) throw error;
@@ -196,7 +197,7 @@ export async function watchFolders(
     );
     for (const folder of openable) {
       const status = statuses.get(folder.path);
-      const standing = status && standingOf(folder, status);
+      const standing = status && standingOf(folder.cursor, status);
       // Opened anew, it is brought in line; one that the server tells nothing of shows then why.
       if (standing === 'other' && open === folder) open = undefined;
       if (standing === 'read' && folder.cursor !== undefined && !folder.isDue) {
@@ -217,8 +218,8 @@ export async function watchFolders(
         folder.isDue = true;
       }
     }
-    // Those that are refused say so themselves; the others go on.
-    if (!openable.some(({ isDue }) => isDue)) tools.noteAlive(false);
+    isAnswered = true;
+    if (watch.isFirst && ++probes % PROBES_PER_LIST === 0) await tools.lookForFolders(connection);
   }
 
   /** @returns whether there was something to do. */
@@ -288,13 +289,6 @@ export async function watchFolders(
     await openFolder(connection, folder, tools, false);
     return work(folder);
   }
-}
-
-/** `other`: not the folder that the cursor is of, or one that has lost what was read. `behind`: there is more than was read. */
-function standingOf({ cursor }: Folder, { uidNext, uidValidity }: FolderStatus): 'read' | 'behind' | 'other' {
-  if (cursor === undefined) return 'behind';
-  if (uidValidity !== cursor.uidValidity || uidNext - 1 < cursor.uid) return 'other';
-  return uidNext - 1 > cursor.uid ? 'behind' : 'read';
 }
 
 function isOpenable({ parkedUntilMs }: WatchedFolder): boolean {
