@@ -34,4 +34,6 @@ ALTER TABLE "endpoints" ADD COLUMN "failing_since" timestamp with time zone;--> 
 ALTER TABLE "endpoints" ADD COLUMN "recent_failures" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE "endpoints" ADD COLUMN "recent_failures_since" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "replays" ADD CONSTRAINT "replays_endpoint_id_endpoints_id_fk" FOREIGN KEY ("endpoint_id") REFERENCES "public"."endpoints"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-CREATE UNIQUE INDEX "api_keys_hash" ON "api_keys" USING btree ("hash");
+CREATE UNIQUE INDEX "api_keys_hash" ON "api_keys" USING btree ("hash");--> statement-breakpoint
+-- Of an endpoint for all tenants: no one tenant is to read of it.
+UPDATE events SET tenant = '' WHERE type LIKE 'endpoint.%' AND data -> 'endpoint' ->> 'tenant' IS NULL;

@@ -9,6 +9,7 @@ import { findMessage, findRawMail, hasMessage, listMessages } from '../store/mes
 import { idField, textField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -47,7 +48,12 @@ export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
     }),
     async (c) => {
       const { mailbox: mailboxId, placement, from, ...query } = c.req.valid('query');
-      const page = await listMessages(sql, { ...parsePage('msg', query), mailboxId, placement, from });
+      const page = await listMessages(sql, {
+        ...parsePage(principalOf(c), 'msg', query),
+        mailboxId,
+        placement,
+        from,
+      });
       return c.json(printPage(page), 200);
     },
   );

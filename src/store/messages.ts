@@ -3,7 +3,7 @@ import { zstdDecompress } from 'node:zlib';
 import type { Sql } from 'postgres';
 import { type Id, uuidOf } from '../core/ids.ts';
 import { type Message, type MessageSummary, messageSummarySchema, type Placement } from '../core/message.ts';
-import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 
 const decompress = promisify(zstdDecompress);
 
@@ -19,7 +19,7 @@ export async function listMessages(
   // Cut out in the database: 500 messages may hold 512 KiB of text each.
   const rows = await sql<{ summary: MessageSummary }[]>`
     SELECT document::jsonb - '{text,html,headers}'::text[] AS summary FROM messages
-    WHERE ${isBehind(sql, 'id', request)}
+    WHERE ${isInPage(sql, { id: 'id', tenant: 'tenant' }, request)}
       ${mailboxId === undefined ? sql`` : sql`AND mailbox_id = ${uuidOf(mailboxId)}`}
       ${placement === undefined ? sql`` : sql`AND placement = ${placement}`}
       ${from === undefined ? sql`` : sql`AND lower(from_address) = ${from.toLowerCase()}`}
