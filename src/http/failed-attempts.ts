@@ -48,6 +48,10 @@ export function addressOf(c: Context): string {
   const address: string | undefined = c.env?.incoming?.socket?.remoteAddress;
   if (address === undefined || !ipaddr.isValid(address)) return 'unknown';
   const parsed = ipaddr.process(address);
-  if (parsed instanceof ipaddr.IPv6) return `${parsed.parts.slice(0, 4).join(':')}/64`;
+  if (parsed instanceof ipaddr.IPv6)
+    return `${parsed.parts
+      .slice(0, 4)
+      .map((part) => part.toString(16))
+      .join(':')}/64`;
   return parsed.toString();
 }
