@@ -37,3 +37,27 @@ ALTER TABLE "replays" ADD CONSTRAINT "replays_endpoint_id_endpoints_id_fk" FOREI
 CREATE UNIQUE INDEX "api_keys_hash" ON "api_keys" USING btree ("hash");--> statement-breakpoint
 -- Of an endpoint for all tenants: no one tenant is to read of it.
 UPDATE events SET tenant = '' WHERE type LIKE 'endpoint.%' AND data -> 'endpoint' ->> 'tenant' IS NULL;
+--> statement-breakpoint
+-- Deletes a message and its bytes, and says whether there was one. Its event stays in the log and says so; what was still to
+-- be sent is not. The ledger keeps its key, so that it never comes again. A function, as with mailboxes: its later
+-- statements see the bytes of a whole copy that the first one waited for.
+CREATE FUNCTION mailgress_delete_message(doomed uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM messages WHERE id = doomed;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM raw_mails WHERE message_id = doomed;
+  -- With data of its own it is also found when its mailbox is deleted.
+  UPDATE events SET data = json_build_object(
+    'id', 'msg_' || replace(doomed::text, '-', ''), 'tenant', tenant,
+    'mailboxId', 'mbx_' || replace(mailbox_id::text, '-', ''), 'deleted', true)
+  WHERE id = doomed;
+  -- One that is under way is recorded as it ends; should it be tried again, there is nothing to send.
+  UPDATE deliveries SET
+    status = 'failed', completed_at = now(), lease_owner = NULL,
+    last_error = 'the message was deleted before it could be sent'
+  WHERE event_id = doomed AND status = 'pending' AND (lease_owner IS NULL OR next_attempt_at <= now());
+  RETURN true;
+END
+$$;

@@ -12,7 +12,11 @@ const eventSchema = z.object({
   type: z.string(),
   timestamp: z.iso.datetime(),
   cursor: z.string().describe('The place right behind this event'),
-  data: z.record(z.string(), z.unknown()).describe('Of `message.received`, the message'),
+  data: z
+    .record(z.string(), z.unknown())
+    .describe(
+      'Of `message.received`, the message; of one that was deleted `{id, tenant, mailboxId, deleted: true}`',
+    ),
 });
 
 const querySchema = z.strictObject({

@@ -5,7 +5,7 @@ import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import { messageSchema, messageSummarySchema, placementSchema } from '../core/message.ts';
 import { cutToLength } from '../core/text.ts';
-import { findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
+import { deleteMessage, findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
 import { idField, textField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
@@ -125,6 +125,24 @@ export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
         'content-type': 'application/octet-stream',
         'content-disposition': `attachment; filename*=UTF-8''${encodeRfc8187(filename)}`,
       });
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/messages/{id}',
+      tags,
+      summary: 'Delete a message, its texts, attachments and bytes; it does not come again',
+      description:
+        'Its event stays in the log with `{id, tenant, mailboxId, deleted: true}` as its data; deliveries that wait fail.',
+      request: { params },
+      responses: { 204: { description: 'Deleted' }, ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      if (!(await deleteMessage(sql, idOf(id)))) throw notFound(`message ${id}`);
+      return c.body(null, 204);
     },
   );
 

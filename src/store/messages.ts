@@ -60,6 +60,19 @@ export async function findRawMail(sql: Sql, id: Id<'msg'>): Promise<Uint8Array |
   return row?.isCompressed ? decompress(row.bytes) : row?.bytes;
 }
 
+/**
+ * Deletes the message, its texts and its bytes, all or nothing: the function of the database (see drizzle/) is one
+ * statement to us. Its event stays and says that it was deleted; what was still to be sent fails. It never comes again: the
+ * ledger keeps its key.
+ *
+ * @returns false if there is none.
+ */
+export async function deleteMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
+  const [row] = await sql<[{ isDeleted: boolean }]>`
+    SELECT mailgress_delete_message(${uuidOf(id)}) AS "isDeleted"`;
+  return row.isDeleted;
+}
+
 export async function hasMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
   const rows = await sql`SELECT FROM messages WHERE id = ${uuidOf(id)}`;
   return rows.length > 0;
