@@ -93,6 +93,7 @@ type Document = ReturnType<OpenAPIHono['getOpenAPI31Document']>;
 /** Tells, with each operation that takes a key, the role it needs and what a key can be refused with. */
 export function tellAccess(document: Document): Document {
   for (const [path, operations] of Object.entries(document.paths ?? {})) {
+    if (!path.startsWith('/v1/')) continue;
     for (const method of ['get', 'post', 'patch', 'delete'] as const) {
       const operation = operations[method];
       if (operation === undefined || operation.security?.length === 0) continue;

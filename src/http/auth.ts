@@ -36,15 +36,14 @@ export function createIdentify({
   keyUses: KeyUseRecorder;
   failedKeysPerMinute?: number | undefined;
 }): Identify {
-  const adminHash = hashKey(adminToken);
+  const isAdminKey = createKeyCheck(adminToken);
   const failed = createFailedAttempts(failedKeysPerMinute);
 
   async function find(key: string): Promise<Principal | undefined> {
-    const hash = hashKey(key);
-    // Hashes, so that neither the length nor a matching beginning shows in the time it takes. So with the index too: what
-    // of a hash a stranger could learn from its probes does not lead to a key.
-    if (timingSafeEqual(hash, adminHash)) return ADMIN;
-    const principal = isKey(key) ? await database.inTime(findPrincipal(database.sql, hash)) : undefined;
+    // By its hash: what a stranger could learn of one from the time that an index takes does not lead to a key.
+    const principal = isKey(key)
+      ? await database.inTime(findPrincipal(database.sql, hashKey(key)))
+      : undefined;
     if (principal?.keyId) keyUses.note(principal.keyId);
     return principal;
   }
@@ -52,7 +51,8 @@ export function createIdentify({
   return async (c) => {
     const authorization = c.req.header('authorization');
     if (!authorization) return undefined;
-    const [, key] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
+    if (isAdminKey(authorization)) return ADMIN;
+    const key = keyOf(authorization);
     const principal = key === undefined ? undefined : await find(key);
     if (principal !== undefined) return principal;
     const retryAfterMs = failed.note(addressOf(c));
@@ -62,6 +62,20 @@ export function createIdentify({
       retryAfterMs,
     });
   };
+}
+
+/** Whether an Authorization header carries this one key, of the configuration. */
+export function createKeyCheck(expected: string): (authorization: string | undefined) => boolean {
+  const hash = hashKey(expected);
+  return (authorization) => {
+    const key = keyOf(authorization);
+    // Hashes, so that neither the length nor a matching beginning shows in the time it takes.
+    return key !== undefined && timingSafeEqual(hashKey(key), hash);
+  };
+}
+
+function keyOf(authorization: string | undefined): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
 }
 
 /** Lets pass who carries a key, and keeps who that is for `principalOf`. */
