@@ -97,7 +97,7 @@ const app = createApp({
   wakeDispatcher: () => {},
   consents: createConsents(readConfig({})),
   connectSource: async () => undefined,
-  adminToken: 'a token for the bench, of 24 characters',
+  identify: async () => undefined,
   bodyLimitBytes: 50_000_000,
   publicUrl: () => '',
   version: '0.0.0',

@@ -10,6 +10,7 @@ import { createPoster } from './deliver/post.ts';
 import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
+import { createIdentify } from './http/auth.ts';
 import { connectLink } from './http/connect-link.ts';
 import { startHttpServer } from './http/server.ts';
 import type { ConnectSource } from './http/services.ts';
@@ -26,6 +27,7 @@ import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { rememberSources } from './store/ingress-sources.ts';
+import { createKeyUseRecorder } from './store/key-uses.ts';
 import { resealSecrets } from './store/secrets.ts';
 import { type ActivityRecorder, createActivityRecorder } from './store/source-activity.ts';
 import { findIngressSource } from './store/sources.ts';
@@ -80,6 +82,8 @@ export type ServiceOptions = CoreOptions & {
   stubWaitsMs?: readonly number[];
   /** For tests: who is asked for the IMAP server of a domain, as `dns.setServers` takes it. */
   nameServers?: readonly string[];
+  /** Bad keys that an address may send in a minute before it is told to wait. */
+  failedKeysPerMinute?: number;
   /** For tests of the consent: what is done with it, instead of a source that reads. */
   connectSource?: ConnectSource;
 };
@@ -150,6 +154,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }
     const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
 
+    const keyUses = createKeyUseRecorder(database.sql, (error) =>
+      log.warn({ reason: describeStoreError(error) }, 'could not record that keys were used'),
+    );
+    stops.add(() => database.inTime(keyUses.stop()));
+
     const app = createApp({
       database,
       keyring,
@@ -164,7 +173,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       wakeDispatcher: onEvent,
       consents: createConsents(options),
       connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
-      adminToken: options.adminToken,
+      identify: createIdentify({ ...options, database, keyUses }),
       bodyLimitBytes: options.bodyLimitBytes,
       publicUrl: () => options.publicUrl ?? address,
       version: options.version,

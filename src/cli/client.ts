@@ -12,7 +12,7 @@ import { readInstance } from '../ops/data-directory.ts';
 /** A running service, as the command line talks to it. */
 export type Client = {
   url: string;
-  /** @throws MailgressError `service_unavailable`, `unauthorized`, or `bad_request` with the service's own words. */
+  /** @throws MailgressError `service_unavailable`, `unauthorized`, `forbidden`, or `bad_request` with the service's own words. */
   call(method: string, path: string, body?: unknown): Promise<unknown>;
   /** The words of an answer of this type, which is not JSON. Throws as `call`. */
   getText(path: string, contentType: string): Promise<string>;
@@ -113,6 +113,8 @@ export async function postSigned(
 }
 
 async function readAnswer(response: Response): Promise<unknown> {
+  // Done, and there is nothing to tell.
+  if (response.status === 204) return undefined;
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok && body !== undefined) return body;
   const problem = problemSchema.safeParse(body).data;
@@ -122,8 +124,13 @@ async function readAnswer(response: Response): Promise<unknown> {
   if (response.status === 401) {
     throw new MailgressError('unauthorized', `The service does not accept the key or signature: ${detail}`);
   }
+  if (response.status === 403) throw new MailgressError('forbidden', detail);
   const code =
-    response.status >= 500 ? 'service_unavailable' : response.status === 404 ? 'not_found' : 'bad_request';
+    response.status === 429 || response.status >= 500
+      ? 'service_unavailable'
+      : response.status === 404
+        ? 'not_found'
+        : 'bad_request';
   throw new MailgressError(code, `The service answers ${response.status}: ${detail}`);
 }
 

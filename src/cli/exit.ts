@@ -9,6 +9,7 @@ export const EXIT = {
   unavailable: 69,
   software: 70,
   temporary: 75,
+  noPermission: 77,
   configuration: 78,
   interrupted: 130,
 };
@@ -20,6 +21,7 @@ const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   not_found: EXIT.dataError,
   configuration: EXIT.configuration,
   unauthorized: EXIT.configuration,
+  forbidden: EXIT.noPermission,
   oauth_not_configured: EXIT.configuration,
   already_running: EXIT.unavailable,
   address_taken: EXIT.unavailable,

@@ -4,21 +4,23 @@ import { MailgressError } from '../core/errors.ts';
 import { attemptSchema, deliverySchema, endpointSchema, mailboxSchema } from '../core/resources.ts';
 import type { Client } from './client.ts';
 import { type ClientOptions, clientCommand, listAll, withClient } from './client-command.ts';
+import { addKeyCommands } from './key-commands.ts';
 import { say, sayJson, table } from './print.ts';
 import { addSourceCommands } from './source-commands.ts';
 
-/** The commands that make and list what the API has: mailbox, source, endpoint. */
+/** The commands that make and list what the API has: mailbox, source, endpoint, key. */
 export function addResourceCommands(program: Command): void {
   addMailboxCommands(program.command('mailbox').description('The addresses whose mail comes here'));
   addSourceCommands(program.command('source').description('The ways in which the mail of a mailbox comes'));
   addEndpointCommands(program.command('endpoint').description('The URLs that events are sent to'));
+  addKeyCommands(program.command('key').description('Who may call the API, beside the admin key'));
 }
 
-type MailboxOptions = { tenant: string; authenticationServers?: string };
+type MailboxOptions = { tenant?: string; authenticationServers?: string };
 
 function addMailboxCommands(mailbox: Command): void {
   clientCommand(mailbox, 'add <address>', 'Add a mailbox')
-    .option('--tenant <name>', 'whose it is', 'default')
+    .option('--tenant <name>', "whose it is; else the key's tenant, else `default`")
     .option(
       '--authentication-servers <ids>',
       'comma-separated authserv-ids whose Authentication-Results count, beside those of the known providers',
@@ -48,7 +50,7 @@ function addMailboxCommands(mailbox: Command): void {
 function addEndpointCommands(endpoint: Command): void {
   clientCommand(endpoint, 'add <url>', 'Send events to a URL')
     .option('--types <types>', 'comma-separated event types', 'message.received')
-    .option('--tenant <name>', 'events of this tenant alone')
+    .option('--tenant <name>', "events of this tenant alone; else of the key's, or of all")
     .option('--description <text>', 'for whoever looks at the list', '')
     .addHelpText('after', '\nExample:\n  mailgress endpoint add http://127.0.0.1:3000/hook\n')
     .action(
@@ -58,7 +60,7 @@ function addEndpointCommands(endpoint: Command): void {
           options: ClientOptions & { types: string; tenant?: string; description: string },
           url,
         ) => {
-          const { types, tenant = null, description } = options;
+          const { types, tenant, description } = options;
           const body = { url, types: types.split(','), tenant, description };
           const made = endpointSchema
             .extend({ secret: z.string() })

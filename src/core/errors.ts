@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'forbidden'
   | 'not_found'
   | 'method_not_allowed'
+  | 'too_many_attempts'
   | 'conflict'
   | 'source_stopped'
   | 'body_too_large'
@@ -31,7 +32,12 @@ export type ErrorCode =
 /** One fault of an input: where (`a.b.0`) and what was expected there. */
 export type Fault = { path: string; message: string };
 
-type Options = { retryable?: boolean; cause?: unknown; faults?: readonly Fault[] };
+type Options = {
+  retryable?: boolean;
+  cause?: unknown;
+  faults?: readonly Fault[];
+  retryAfterMs?: number;
+};
 
 /**
  * The one error class. `message` names the thing, the value and what was expected, and never holds a secret
@@ -41,6 +47,8 @@ export class MailgressError extends Error {
   readonly code: ErrorCode;
   readonly retryable: boolean;
   readonly faults: readonly Fault[];
+  /** How long to wait with the next call, where that is known. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: Options = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -48,6 +56,7 @@ export class MailgressError extends Error {
     this.code = code;
     this.retryable = options.retryable ?? false;
     this.faults = options.faults ?? [];
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 

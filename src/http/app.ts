@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
 import type { Database } from '../store/database.ts';
 import { withDeadline } from '../store/deadline.ts';
+import { requireRole, tellAccess } from './access.ts';
 import { appsScriptRoutes } from './apps-script.ts';
 import { requireKey } from './auth.ts';
 import { limitBody } from './body.ts';
@@ -15,6 +16,7 @@ import { endpointRoutes } from './endpoints.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
+import { keyRoutes } from './keys.ts';
 import { mailboxRoutes } from './mailboxes.ts';
 import { messageRoutes } from './messages.ts';
 import { createRouter } from './openapi.ts';
@@ -24,6 +26,7 @@ import type { Services } from './services.ts';
 import { sourceSyncRoutes } from './source-sync.ts';
 import { sourceRoutes } from './sources.ts';
 import { stubRoutes } from './stubs.ts';
+import { stayInTenant } from './tenant-guard.ts';
 
 /** A request of the API is a few settings. Mail comes through the ingest routes, which have a limit of their own. */
 const API_BODY_LIMIT_BYTES = 1024 * 1024;
@@ -59,20 +62,14 @@ export function createApp(services: Services): OpenAPIHono {
   // A browser comes here, by a link that carries its own right.
   app.route('/', connectRoutes(services));
   app.route('/', healthRoutes(services));
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: {
-      title: 'Mailgress',
-      version: services.version,
-      description: 'New mail, stored once, delivered as signed webhooks.',
-    },
-    security: [{ key: [] }],
-  });
+  app.get('/openapi.json', (c) => c.json(tellAccess(app.getOpenAPI31Document(documentOf(services)))));
   app.openAPIRegistry.registerComponent('securitySchemes', 'key', { type: 'http', scheme: 'bearer' });
 
-  app.use('/v1/*', requireKey(services.adminToken));
+  app.use('/v1/*', requireKey(services.identify));
+  app.use('/v1/*', requireRole());
   app.use('/v1/*', limitBody(API_BODY_LIMIT_BYTES));
   app.use('/v1/*', answerInTime(services.database));
+  app.use('/v1/*', stayInTenant(services.database));
   for (const routes of [
     mailboxRoutes,
     sourceRoutes,
@@ -84,10 +81,16 @@ export function createApp(services: Services): OpenAPIHono {
     deliveryRoutes,
     eventRoutes,
     stubRoutes,
+    keyRoutes,
   ]) {
     app.route('/', routes(services));
   }
   return app;
+}
+
+function documentOf({ version }: Services) {
+  const description = 'New mail, stored once, delivered as signed webhooks.';
+  return { openapi: '3.1.0', info: { title: 'Mailgress', version, description }, security: [{ key: [] }] };
 }
 
 /** A change may rightly take long (a mailbox with all its mail), so that it says nothing of the connections. */

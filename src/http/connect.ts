@@ -1,11 +1,11 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { z } from 'zod';
+import { isRoleEnough } from '../core/api-key.ts';
 import { isId } from '../core/ids.ts';
 import { type OAuthProvider, oauthProviderSchema, PROVIDERS } from '../sources/oauth/providers.ts';
 import type { Refusal } from '../sources/oauth/refusal.ts';
 import { findMailbox } from '../store/mailboxes.ts';
-import { createKeyCheck } from './auth.ts';
 import { ATTEMPT_LIFETIME_MS, keepAttempt, takeAttempt } from './connect-attempt.ts';
 import { connectLink, isLinkToken } from './connect-link.ts';
 import { pageResponse } from './connect-page.ts';
@@ -70,14 +70,13 @@ export function connectRoutes(services: Services): OpenAPIHono {
 
 /** Sends the browser to the provider's question. */
 async function begin(c: Context, provider: OAuthProvider, services: Services): Promise<Response> {
-  const { database, keyring, consents, adminToken } = services;
+  const { database, keyring, consents } = services;
   const mailboxId = c.req.query('mailbox') ?? '';
   const token = c.req.query('token') ?? '';
-  const isAllowed =
-    isId('mbx', mailboxId) &&
-    (isLinkToken({ keyring, provider, mailboxId }, token) ||
-      createKeyCheck(adminToken)(c.req.header('authorization')));
-  if (!isAllowed) {
+  const isLink = isId('mbx', mailboxId) && isLinkToken({ keyring, provider, mailboxId }, token);
+  const principal = isLink ? undefined : await services.identify(c);
+  const isAllowed = isLink || (principal !== undefined && isRoleEnough(principal.role, 'operator'));
+  if (!isAllowed || !isId('mbx', mailboxId)) {
     return pageResponse(
       c,
       403,
@@ -86,7 +85,9 @@ async function begin(c: Context, provider: OAuthProvider, services: Services): P
     );
   }
   const mailbox = await database.inTime(findMailbox(database.sql, mailboxId));
-  if (mailbox === undefined) return mailboxGone(c);
+  // A key of another tenant is told what it would be told of a mailbox that is not there.
+  const isForeign = principal?.tenant != null && principal.tenant !== mailbox?.tenant;
+  if (mailbox === undefined || isForeign) return mailboxGone(c);
 
   const callbackUrl = callbackUrlOf(provider, services);
   const { url, secrets } = await consents.begin(provider, {

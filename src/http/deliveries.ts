@@ -5,6 +5,7 @@ import { findDelivery, listDeliveries, retryDelivery } from '../store/deliveries
 import { idField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -33,7 +34,11 @@ export function deliveryRoutes({ database: { sql }, wakeDispatcher }: Services):
     }),
     async (c) => {
       const { endpoint: endpointId, status, ...query } = c.req.valid('query');
-      const page = await listDeliveries(sql, { ...parsePage('dlv', query), endpointId, status });
+      const page = await listDeliveries(sql, {
+        ...parsePage(principalOf(c), 'dlv', query),
+        endpointId,
+        status,
+      });
       return c.json(printPage(page), 200);
     },
   );

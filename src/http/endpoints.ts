@@ -15,6 +15,7 @@ import {
 import { isWithoutControls, tenantField, textField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -24,7 +25,10 @@ const settingsSchema = z.strictObject({
     .url({ error: 'must be an absolute URL' })
     .max(2000)
     .refine(isWithoutControls, { error: 'must not hold control characters' }),
-  tenant: tenantField.nullable().default(null).describe('Null: events of all tenants'),
+  tenant: tenantField
+    .nullable()
+    .optional()
+    .describe("Null: events of all tenants. Default: the key's, else null"),
   description: textField(1000).default(''),
   types: z.array(eventTypeSchema).min(1).default(['message.received']),
   maxInFlight: z.int().min(1).max(256).default(16).describe('Webhooks under way to it at a time'),
@@ -54,7 +58,8 @@ export function endpointRoutes(services: Services): OpenAPIHono {
       responses: { 201: answer('The endpoint', endpointWithSecretSchema), ...problems(400, 401) },
     }),
     async (c) => {
-      const settings = c.req.valid('json');
+      const { tenant = principalOf(c).tenant, ...given } = c.req.valid('json');
+      const settings = { tenant, ...given };
       const checked = egress.checkUrl(settings.url);
       if (!checked.ok) {
         throw new MailgressError('egress_blocked', `url ${checked.reason}`, {
@@ -75,7 +80,8 @@ export function endpointRoutes(services: Services): OpenAPIHono {
       request: { query: z.strictObject(pageQuery) },
       responses: { 200: answer('A page', pageSchema(endpointSchema)), ...problems(400, 401) },
     }),
-    async (c) => c.json(printPage(await listEndpoints(sql, parsePage('ep', c.req.valid('query')))), 200),
+    async (c) =>
+      c.json(printPage(await listEndpoints(sql, parsePage(principalOf(c), 'ep', c.req.valid('query')))), 200),
   );
 
   router.openapi(

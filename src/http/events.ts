@@ -4,6 +4,7 @@ import { MailgressError } from '../core/errors.ts';
 import { FEED_START, type FeedEvent, type FeedPosition, findFeedEnd, readFeed } from '../store/feed.ts';
 import { textField } from './fields.ts';
 import { answer, createRouter, problems } from './openapi.ts';
+import { principalOf } from './principal.ts';
 import type { Services } from './services.ts';
 
 const eventSchema = z.object({
@@ -11,7 +12,11 @@ const eventSchema = z.object({
   type: z.string(),
   timestamp: z.iso.datetime(),
   cursor: z.string().describe('The place right behind this event'),
-  data: z.record(z.string(), z.unknown()).describe('Of `message.received`, the message'),
+  data: z
+    .record(z.string(), z.unknown())
+    .describe(
+      'Of `message.received`, the message; of one that was deleted `{id, tenant, mailboxId, deleted: true}`',
+    ),
 });
 
 const querySchema = z.strictObject({
@@ -44,6 +49,7 @@ export function eventRoutes({ database: { sql } }: Services): OpenAPIHono {
       const { limit, after, types } = c.req.valid('query');
       if (after === 'now') return c.json({ data: [], next: printCursor(await findFeedEnd(sql)) }, 200);
       const page = await readFeed(sql, {
+        scope: principalOf(c),
         after: after === undefined ? FEED_START : parseCursor(after),
         types: types?.split(',').map((type) => type.trim()) ?? [],
         limit,

@@ -11,6 +11,7 @@ import {
 import { isWithoutControls, tenantField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -44,7 +45,7 @@ export function mailboxRoutes({ database, ingressSources, gmail }: Services): Op
       request: {
         body: jsonBody(
           z.strictObject({
-            tenant: tenantField.default('default'),
+            tenant: tenantField.optional().describe("Default: the key's, else `default`"),
             address,
             authenticationServers: authenticationServers.default([]),
           }),
@@ -52,7 +53,10 @@ export function mailboxRoutes({ database, ingressSources, gmail }: Services): Op
       },
       responses: { 201: answer('The mailbox', mailboxSchema), ...problems(400, 401, 409) },
     }),
-    async (c) => c.json(await createMailbox(sql, c.req.valid('json')), 201),
+    async (c) => {
+      const { tenant = principalOf(c).tenant ?? 'default', ...input } = c.req.valid('json');
+      return c.json(await createMailbox(sql, { tenant, ...input }), 201);
+    },
   );
 
   router.openapi(
@@ -64,7 +68,11 @@ export function mailboxRoutes({ database, ingressSources, gmail }: Services): Op
       request: { query: z.strictObject(pageQuery) },
       responses: { 200: answer('A page', pageSchema(mailboxSchema)), ...problems(400, 401) },
     }),
-    async (c) => c.json(printPage(await listMailboxes(sql, parsePage('mbx', c.req.valid('query')))), 200),
+    async (c) =>
+      c.json(
+        printPage(await listMailboxes(sql, parsePage(principalOf(c), 'mbx', c.req.valid('query')))),
+        200,
+      ),
   );
 
   router.openapi(

@@ -5,10 +5,11 @@ import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import { messageSchema, messageSummarySchema, placementSchema } from '../core/message.ts';
 import { cutToLength } from '../core/text.ts';
-import { findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
+import { deleteMessage, findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
 import { idField, textField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -47,7 +48,12 @@ export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
     }),
     async (c) => {
       const { mailbox: mailboxId, placement, from, ...query } = c.req.valid('query');
-      const page = await listMessages(sql, { ...parsePage('msg', query), mailboxId, placement, from });
+      const page = await listMessages(sql, {
+        ...parsePage(principalOf(c), 'msg', query),
+        mailboxId,
+        placement,
+        from,
+      });
       return c.json(printPage(page), 200);
     },
   );
@@ -119,6 +125,24 @@ export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
         'content-type': 'application/octet-stream',
         'content-disposition': `attachment; filename*=UTF-8''${encodeRfc8187(filename)}`,
       });
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/messages/{id}',
+      tags,
+      summary: 'Delete a message, its texts, attachments and bytes; it does not come again',
+      description:
+        'Its event stays in the log with `{id, tenant, mailboxId, deleted: true}` as its data; deliveries that wait fail.',
+      request: { params },
+      responses: { 204: { description: 'Deleted' }, ...problems(401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      if (!(await deleteMessage(sql, idOf(id)))) throw notFound(`message ${id}`);
+      return c.body(null, 204);
     },
   );
 

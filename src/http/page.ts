@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
 import { type IdPrefix, isId } from '../core/ids.ts';
 import type { Page, PageRequest } from '../store/page.ts';
+import type { Scope } from '../store/scope.ts';
 
 /** `?limit=` and `?after=` of every list. */
 export const pageQuery = {
@@ -17,15 +18,19 @@ export function pageSchema<T extends z.ZodType>(item: T) {
 /**
  * Opaque to callers: the last id of the page. Its prefix says which list it is of.
  *
+ * @param scope of whom the list is asked for.
+ *
  * @throws MailgressError `bad_request` for a cursor of another list or none of ours.
  */
 export function parsePage(
+  { tenant }: Scope,
   prefix: IdPrefix,
   query: { limit: number; after?: string | undefined },
 ): PageRequest {
-  if (query.after === undefined) return { limit: query.limit, after: undefined };
+  const scope = { tenant };
+  if (query.after === undefined) return { limit: query.limit, after: undefined, scope };
   const after = Buffer.from(query.after, 'base64url').toString('latin1');
-  if (isId(prefix, after)) return { limit: query.limit, after };
+  if (isId(prefix, after)) return { limit: query.limit, after, scope };
   throw new MailgressError('bad_request', 'The cursor is not one of this list', {
     faults: [{ path: 'after', message: 'must be the `next` of a page of this list' }],
   });

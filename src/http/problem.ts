@@ -15,7 +15,7 @@ export const problemSchema = z.object({
   errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
 });
 
-type Status = 400 | 401 | 403 | 404 | 405 | 409 | 410 | 413 | 500 | 503;
+type Status = 400 | 401 | 403 | 404 | 405 | 409 | 410 | 413 | 429 | 500 | 503;
 
 /** Codes that are not here never come out of a request. */
 const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = {
@@ -30,6 +30,7 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   conflict: { status: 409, title: 'In conflict with what is there' },
   source_stopped: { status: 409, title: 'The source is stopped' },
   raw_expired: { status: 410, title: 'The raw mail is no longer kept' },
+  too_many_attempts: { status: 429, title: 'Too many bad keys' },
   body_too_large: { status: 413, title: 'The body is too large' },
   pubsub_not_configured: { status: 503, title: 'Pushes of Pub/Sub are not configured' },
   keys_unavailable: { status: 503, title: 'The signing keys are out of reach' },
@@ -63,6 +64,7 @@ export function problemResponse(c: Context, error: MailgressError): Response {
   const { status, title } = PROBLEMS[error.code] ?? INTERNAL;
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
   if (status === 503) headers['retry-after'] = String(RETRY_AFTER_S);
+  if (error.retryAfterMs !== undefined) headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000));
   if (status === 401) headers['www-authenticate'] = 'Bearer';
   const body: z.infer<typeof problemSchema> = {
     type: `urn:mailgress:problem:${error.code}`,

@@ -14,6 +14,7 @@ import type { GroupCommit } from '../store/group-commit.ts';
 import type { Hint } from '../store/hints.ts';
 import type { IngressSources } from '../store/ingress-sources.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
+import type { Identify } from './auth.ts';
 
 /** What the routes work with. */
 export type Services = {
@@ -33,7 +34,7 @@ export type Services = {
   wakeDispatcher: () => void;
   consents: Consents;
   connectSource: ConnectSource;
-  adminToken: string;
+  identify: Identify;
   bodyLimitBytes: number;
   /** The base URL others reach us under, without a trailing slash. */
   publicUrl: () => string;

@@ -9,6 +9,7 @@ import { findSource, isPushingKind, makeSourceDue } from '../store/sources.ts';
 import { idField, sinceField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -94,7 +95,12 @@ export function sourceSyncRoutes({ database: { sql }, imap, wakeSync }: Services
     async (c) => {
       const { source: sourceId, mailbox: mailboxId, open, ...query } = c.req.valid('query');
       const isOpen = open === undefined ? undefined : open === 'true';
-      const page = await listGaps(sql, { ...parsePage('gap', query), sourceId, mailboxId, isOpen });
+      const page = await listGaps(sql, {
+        ...parsePage(principalOf(c), 'gap', query),
+        sourceId,
+        mailboxId,
+        isOpen,
+      });
       return c.json(printPage(page), 200);
     },
   );

@@ -16,6 +16,7 @@ import { idField, sinceField, tenantField } from './fields.ts';
 import { imapChangeSchema, imapSourceSchema, newImapSourceSchema, settingsOf } from './imap-sources.ts';
 import { answer, createRouter, faultsOf, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -116,7 +117,12 @@ export function sourceRoutes(services: Services): OpenAPIHono {
     }),
     async (c) => {
       const { mailbox: mailboxId, tenant, state, ...query } = c.req.valid('query');
-      const page = await listSources(sql, { ...parsePage('src', query), mailboxId, tenant, state });
+      const page = await listSources(sql, {
+        ...parsePage(principalOf(c), 'src', query),
+        mailboxId,
+        tenant,
+        state,
+      });
       return c.json(printPage(page), 200);
     },
   );

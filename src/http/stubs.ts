@@ -5,6 +5,7 @@ import { findSource } from '../store/sources.ts';
 import { listStubs } from '../store/stubs.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -28,7 +29,7 @@ export function stubRoutes({ database: { sql } }: Services): OpenAPIHono {
       const { id } = c.req.valid('param');
       const { status, ...query } = c.req.valid('query');
       const sourceId = pathId('src', 'source', id);
-      const page = await listStubs(sql, sourceId, { ...parsePage('stb', query), status });
+      const page = await listStubs(sql, sourceId, { ...parsePage(principalOf(c), 'stb', query), status });
       if (page.data.length === 0 && (await findSource(sql, sourceId)) === undefined)
         throw notFound(`source ${id}`);
       return c.json(printPage(page), 200);

@@ -112,7 +112,8 @@ export async function claimDueDeliveries(
     )
     SELECT claimed.id, claimed.fence, claimed.attempts,
            events.id AS "eventId", events.type AS "eventType", events.created_at AS "eventCreatedAt",
-           coalesce(messages.document, events.data)::text AS data,
+           -- The data of a message's event is the message, or a note for the feed that it was deleted.
+           CASE events.type WHEN 'message.received' THEN messages.document ELSE events.data END::text AS data,
            endpoints.id AS "endpointId", endpoints.url, endpoints.secret,
            endpoints.previous_secret AS "previousSecret",
            endpoints.previous_secret_until AS "previousSecretUntil", room.free, room.share, set_config('synchronous_commit', 'off', true)

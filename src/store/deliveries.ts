@@ -2,7 +2,7 @@ import type { Sql } from 'postgres';
 import { MailgressError } from '../core/errors.ts';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Attempt, Delivery, DeliveryStatus } from '../core/resources.ts';
-import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 
 export async function listDeliveries(
   sql: Sql,
@@ -11,7 +11,7 @@ export async function listDeliveries(
   const { endpointId, status } = request;
   const rows = await sql<DeliveryRow[]>`
     ${selectDeliveries(sql)}
-    WHERE ${isBehind(sql, 'deliveries.id', request)}
+    WHERE ${isInPage(sql, { id: 'deliveries.id', tenant: 'endpoints.tenant' }, request)}
       ${endpointId === undefined ? sql`` : sql`AND endpoint_id = ${uuidOf(endpointId)}`}
       ${status === undefined ? sql`` : sql`AND status = ${status}`}
     ${inPageOrder(sql, 'deliveries.id', request)}`;
@@ -75,7 +75,9 @@ function selectDeliveries(sql: Sql) {
            attempts AS "attemptCount", next_attempt_at AS "nextAttemptAt", lease_owner IS NOT NULL AS "isLeased",
            last_status_code AS "lastStatusCode", last_error AS "lastError", deliveries.created_at AS "createdAt",
            completed_at AS "completedAt"
-    FROM deliveries JOIN events ON events.id = event_id`;
+    FROM deliveries JOIN events ON events.id = event_id
+    -- A record outlives its endpoint, and is then nobody's but those who see all tenants.
+    LEFT JOIN endpoints ON endpoints.id = endpoint_id`;
 }
 
 function toDelivery({ isLeased, ...row }: DeliveryRow): Delivery {

@@ -3,7 +3,8 @@ import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Endpoint, EventType } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { createSecret } from '../core/signature.ts';
-import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
+import { NO_TENANT } from './scope.ts';
 import { ROTATION_OVERLAP_MS, secretContext } from './secrets.ts';
 
 export type EndpointSettings = {
@@ -32,7 +33,8 @@ export async function createEndpoint(
 
 export async function listEndpoints(sql: Sql, request: PageRequest): Promise<Page<Endpoint>> {
   const rows = await sql<EndpointRow[]>`
-    SELECT ${columns(sql)} FROM endpoints WHERE ${isBehind(sql, 'id', request)} ${inPageOrder(sql, 'id', request)}`;
+    SELECT ${columns(sql)} FROM endpoints 
+    WHERE ${isInPage(sql, { id: 'id', tenant: 'tenant' }, request)} ${inPageOrder(sql, 'id', request)}`;
   return toPage(rows.map(toEndpoint), request);
 }
 
@@ -89,7 +91,7 @@ export async function disableEndpoint(sql: Sql, id: Id<'ep'>, reason: string): P
     WITH disabled AS (
       UPDATE endpoints SET is_enabled = false, disabled_reason = ${reason}
       WHERE id = ${uuidOf(id)} AND is_enabled
-      RETURNING id, coalesce(tenant, 'default') AS tenant
+      RETURNING id, coalesce(tenant, ${NO_TENANT}) AS tenant
     ), logged AS (
       INSERT INTO events (id, type, tenant, data)
       SELECT ${uuidOf(createId('evt'))}, 'endpoint.disabled', tenant, ${JSON.stringify({ endpoint, reason })}::text::json
@@ -120,7 +122,7 @@ export async function queueTestEvent(
   await sql`
     WITH logged AS (
       INSERT INTO events (id, type, tenant, data)
-      VALUES (${uuidOf(eventId)}, 'endpoint.test', ${endpoint.tenant ?? 'default'},
+      VALUES (${uuidOf(eventId)}, 'endpoint.test', ${endpoint.tenant ?? NO_TENANT},
               ${JSON.stringify({ endpoint })}::text::json)
       RETURNING id
     )

@@ -1,5 +1,6 @@
 import type { Sql } from 'postgres';
 import { type Id, idOf } from '../core/ids.ts';
+import { isInScope, type Scope } from './scope.ts';
 
 /** A place in the log: everything up to and with (xid, id) is behind it. */
 export type FeedPosition = { xid: string; uuid: string };
@@ -35,9 +36,9 @@ export const FEED_START: FeedPosition = { xid: '0', uuid: NIL_UUID };
  */
 export async function readFeed(
   sql: Sql,
-  request: { after: FeedPosition; types: readonly string[]; limit: number },
+  request: { scope: Scope; after: FeedPosition; types: readonly string[]; limit: number },
 ): Promise<FeedPage> {
-  const { after, types, limit } = request;
+  const { scope, after, types, limit } = request;
   const rows = await sql<({ horizon: string } & (EventRow | NoEventRow))[]>`
     WITH horizon AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid)
     SELECT horizon.xid::text AS horizon, page.*
@@ -46,6 +47,7 @@ export async function readFeed(
              coalesce(messages.document, events.data)::text AS data, events.xid AS place
       FROM events LEFT JOIN messages ON messages.id = events.id
       WHERE (events.xid, events.id) > (${after.xid}::xid8, ${after.uuid}::uuid) AND events.xid < horizon.xid
+        AND ${isInScope(sql, 'events.tenant', scope)}
         AND (cardinality(${[...types]}::text[]) = 0 OR events.type = ANY (${[...types]}::text[]))
         AND coalesce(messages.document, events.data) IS NOT NULL
       ORDER BY events.xid, events.id

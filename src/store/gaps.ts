@@ -1,7 +1,7 @@
 import type { Fragment, Sql } from 'postgres';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Gap } from '../core/resources.ts';
-import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 
 type GapRow = Omit<Gap, 'openedAt' | 'recoveredAt' | 'since'> & {
   openedAt: Date;
@@ -21,8 +21,8 @@ export async function listGaps(
   const rows = await sql<GapRow[]>`
     SELECT gaps.id, source_id AS "sourceId", gaps.reason, from_cursor AS "from", to_cursor AS "to", since,
            recovered_by AS "recoveredBy", listed, recovered, opened_at AS "openedAt", recovered_at AS "recoveredAt"
-    FROM gaps JOIN sources ON sources.id = source_id
-    WHERE ${isBehind(sql, 'gaps.id', request)}
+    FROM gaps JOIN sources ON sources.id = source_id JOIN mailboxes ON mailboxes.id = mailbox_id
+    WHERE ${isInPage(sql, { id: 'gaps.id', tenant: 'mailboxes.tenant' }, request)}
       ${sourceId === undefined ? sql`` : sql`AND source_id = ${uuidOf(sourceId)}`}
       ${mailboxId === undefined ? sql`` : sql`AND mailbox_id = ${uuidOf(mailboxId)}`}
       ${isOpen === undefined ? sql`` : sql`AND (recovered_at IS NULL) = ${isOpen}::boolean`}

@@ -2,7 +2,7 @@ import type { Sql } from 'postgres';
 import { MailgressError } from '../core/errors.ts';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Mailbox } from '../core/resources.ts';
-import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 import { isUniqueViolation } from './unavailable.ts';
 
 type MailboxRow = Omit<Mailbox, 'createdAt'> & { createdAt: Date };
@@ -38,7 +38,8 @@ export async function createMailbox(
 
 export async function listMailboxes(sql: Sql, request: PageRequest): Promise<Page<Mailbox>> {
   const rows = await sql<MailboxRow[]>`
-    SELECT ${columns(sql)} FROM mailboxes WHERE ${isBehind(sql, 'id', request)} ${inPageOrder(sql, 'id', request)}`;
+    SELECT ${columns(sql)} FROM mailboxes 
+    WHERE ${isInPage(sql, { id: 'id', tenant: 'tenant' }, request)} ${inPageOrder(sql, 'id', request)}`;
   return toPage(rows.map(toMailbox), request);
 }
 

@@ -3,7 +3,7 @@ import { zstdDecompress } from 'node:zlib';
 import type { Sql } from 'postgres';
 import { type Id, uuidOf } from '../core/ids.ts';
 import { type Message, type MessageSummary, messageSummarySchema, type Placement } from '../core/message.ts';
-import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 
 const decompress = promisify(zstdDecompress);
 
@@ -19,7 +19,7 @@ export async function listMessages(
   // Cut out in the database: 500 messages may hold 512 KiB of text each.
   const rows = await sql<{ summary: MessageSummary }[]>`
     SELECT document::jsonb - '{text,html,headers}'::text[] AS summary FROM messages
-    WHERE ${isBehind(sql, 'id', request)}
+    WHERE ${isInPage(sql, { id: 'id', tenant: 'tenant' }, request)}
       ${mailboxId === undefined ? sql`` : sql`AND mailbox_id = ${uuidOf(mailboxId)}`}
       ${placement === undefined ? sql`` : sql`AND placement = ${placement}`}
       ${from === undefined ? sql`` : sql`AND lower(from_address) = ${from.toLowerCase()}`}
@@ -58,6 +58,19 @@ export async function findRawMail(sql: Sql, id: Id<'msg'>): Promise<Uint8Array |
   const [row] = await sql<{ bytes: Buffer; isCompressed: boolean }[]>`
     SELECT bytes, is_compressed AS "isCompressed" FROM raw_mails WHERE message_id = ${uuidOf(id)}`;
   return row?.isCompressed ? decompress(row.bytes) : row?.bytes;
+}
+
+/**
+ * Deletes the message, its texts and its bytes, all or nothing: the function of the database (see drizzle/) is one
+ * statement to us. Its event stays and says that it was deleted; what was still to be sent fails. It never comes again: the
+ * ledger keeps its key.
+ *
+ * @returns false if there is none.
+ */
+export async function deleteMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
+  const [row] = await sql<[{ isDeleted: boolean }]>`
+    SELECT mailgress_delete_message(${uuidOf(id)}) AS "isDeleted"`;
+  return row.isDeleted;
 }
 
 export async function hasMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {

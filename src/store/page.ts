@@ -1,13 +1,22 @@
 import type { PendingQuery, Row, Sql } from 'postgres';
 import { type Id, uuidOf } from '../core/ids.ts';
+import { isInScope, type Scope } from './scope.ts';
 
-/** A part of a list, newest first: at most `limit` rows behind the row `after` (exclusive). */
-export type PageRequest = { limit: number; after: Id | undefined };
+/** A part of a list, newest first: at most `limit` rows behind the row `after` (exclusive), of those in `scope`. */
+export type PageRequest = { limit: number; after: Id | undefined; scope: Scope };
 export type Page<T> = { data: T[]; next: string | undefined };
 
-/** The condition of a page on a list's id column. Ids lead with the time, so newest first is id descending. */
-export function isBehind(sql: Sql, idColumn: string, { after }: PageRequest): PendingQuery<Row[]> {
-  return after === undefined ? sql`true` : sql`${sql(idColumn)} < ${uuidOf(after)}`;
+/**
+ * The condition of a page, on a list's columns. Ids lead with the time, so newest first is id descending. It asks for the
+ * column of the tenant, so that no list can be written that forgets whose rows they are.
+ */
+export function isInPage(
+  sql: Sql,
+  columns: { id: string; tenant: string },
+  { after, scope }: PageRequest,
+): PendingQuery<Row[]> {
+  const isBehind = after === undefined ? sql`true` : sql`${sql(columns.id)} < ${uuidOf(after)}`;
+  return sql`${isBehind} AND ${isInScope(sql, columns.tenant, scope)}`;
 }
 
 /** Its end: one row more than asked for tells whether there is a next page. */

@@ -261,6 +261,19 @@ export const endpoints = pgTable('endpoints', {
   isEnabled: boolean('is_enabled').notNull().default(true),
   disabledReason: text('disabled_reason'),
   maxInFlight: integer('max_in_flight').notNull(),
+  /** Which events are sent, and when; JSON of `core/rules`. */
+  rules: jsonb('rules').$type<Record<string, unknown>>().notNull().default({}),
+  /** `mailbox`: one at a time for each mailbox, in the order of the log. */
+  order: text('order', { enum: ['mailbox'] }),
+  /** Webhooks a second at most; null: as many as it takes. */
+  ratePerSecond: integer('rate_per_second'),
+  /** Sealed JSON of headers that go along with each webhook. */
+  headers: bytea('headers'),
+  /** Since when nothing but failure; null while it takes webhooks. */
+  failingSince: at('failing_since'),
+  /** Failures since then within a day, and the first of them. */
+  recentFailures: integer('recent_failures').notNull().default(0),
+  recentFailuresSince: at('recent_failures_since'),
   createdAt: at('created_at').notNull().defaultNow(),
 });
 
@@ -271,7 +284,7 @@ export const deliveries = pgTable(
     endpointId: id('ep', 'endpoint_id').notNull(),
     eventId: id('evt', 'event_id').notNull(),
     replayId: uuid('replay_id').notNull().default(NO_REPLAY),
-    status: text('status', { enum: ['pending', 'succeeded', 'failed'] })
+    status: text('status', { enum: ['pending', 'succeeded', 'failed', 'skipped'] })
       .notNull()
       .default('pending'),
     attempts: integer('attempts').notNull().default(0),
@@ -282,6 +295,10 @@ export const deliveries = pgTable(
     fence: integer('fence').notNull().default(0),
     lastStatusCode: integer('last_status_code'),
     lastError: text('last_error'),
+    /** Which rule left it out, or holds it for now. */
+    rule: text('rule'),
+    /** Of an endpoint with an order: whose turn it waits for. */
+    lane: id('mbx', 'lane'),
     createdAt: at('created_at').notNull().defaultNow(),
     completedAt: at('completed_at'),
   },
@@ -294,6 +311,46 @@ export const deliveries = pgTable(
       .on(table.endpointId)
       .where(sql`${table.status} = 'pending' AND ${table.leaseOwner} IS NOT NULL`),
   ],
+);
+
+/** Old events sent to an endpoint again: what is left to queue, and how far it has come. */
+export const replays = pgTable('replays', {
+  id: id('rpl', 'id').primaryKey(),
+  endpointId: id('ep', 'endpoint_id')
+    .notNull()
+    .references(() => endpoints.id, { onDelete: 'cascade' }),
+  since: at('since').notNull(),
+  until: at('until').notNull(),
+  mailboxId: id('mbx', 'mailbox_id'),
+  ignoresRules: boolean('ignores_rules').notNull().default(false),
+  status: text('status', { enum: ['running', 'completed', 'cancelled'] })
+    .notNull()
+    .default('running'),
+  /** Events that were there when it was asked for, and how many of them have been queued. */
+  total: integer('total').notNull(),
+  queued: integer('queued').notNull().default(0),
+  /** The last event that was queued. */
+  position: uuid('position'),
+  dueAt: at('due_at').notNull().defaultNow(),
+  createdAt: at('created_at').notNull().defaultNow(),
+  completedAt: at('completed_at'),
+});
+
+/** Keys beside the admin key. Only their hashes are kept. */
+export const apiKeys = pgTable(
+  'api_keys',
+  {
+    id: id('key', 'id').primaryKey(),
+    /** SHA-256 of the key: it has so many random bits that nothing slower is needed. */
+    hash: bytea('hash').notNull(),
+    role: text('role', { enum: ['admin', 'operator', 'reader'] }).notNull(),
+    /** Null: all tenants. */
+    tenant: text('tenant'),
+    description: text('description').notNull().default(''),
+    lastUsedAt: at('last_used_at'),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  (table) => [uniqueIndex('api_keys_hash').on(table.hash)],
 );
 
 export const attempts = pgTable(

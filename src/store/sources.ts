@@ -6,7 +6,7 @@ import type { SourceKind } from '../core/message.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { createSecret } from '../core/signature.ts';
-import { inPageOrder, isBehind, type Page, type PageRequest, toPage } from './page.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 import { openSecrets, ROTATION_OVERLAP_MS, type SealedSecrets, secretContext } from './secrets.ts';
 import { isForeignKeyViolation } from './unavailable.ts';
 
@@ -57,7 +57,7 @@ export async function listSources(
   const { mailboxId, tenant, state } = request;
   const rows = await sql<SourceRow[]>`
     ${selectSources(sql)}
-    WHERE ${isBehind(sql, 'sources.id', request)}
+    WHERE ${isInPage(sql, { id: 'sources.id', tenant: 'mailboxes.tenant' }, request)}
       ${mailboxId === undefined ? sql`` : sql`AND mailbox_id = ${uuidOf(mailboxId)}`}
       ${tenant === undefined ? sql`` : sql`AND tenant = ${tenant}`}
       ${state === undefined ? sql`` : sql`AND state = ${state}`}

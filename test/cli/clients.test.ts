@@ -74,6 +74,44 @@ test('makes a mailbox, a source and an endpoint, tests it, and lists them all', 
   }
 });
 
+test('makes a key of a tenant, which sees and makes what is of that tenant, lists it, and takes it back', async () => {
+  await runJson('mailbox', 'add', 'not-mine@example.com');
+  const made = await runJson('key', 'add', '--role', 'operator', '--tenant', 'keyed', '--description', 'CRM');
+  assert.match(made.key, /^mgk_/);
+  const { stdout: list } = await run('key', 'list');
+  assert.match(list, new RegExp(`^${made.id} +operator +keyed +never +CRM$`, 'm'));
+  assert.ok(!list.includes('mgk_'));
+
+  const asTenant = ['--token', made.key];
+  const mailbox = await runJson('mailbox', 'add', 'keyed@example.com', ...asTenant);
+  const endpoint = await runJson('endpoint', 'add', consumer.url, '--types', 'gap.opened', ...asTenant);
+  assert.deepEqual([mailbox.tenant, endpoint.tenant], ['keyed', 'keyed']);
+  await runJson('source', 'add', '--mailbox', 'keyed@example.com', '--kind', 'raw', ...asTenant);
+  for (const tenant of [[], ['--tenant', 'keyed']]) {
+    const status = await runJson('status', ...tenant, ...asTenant);
+    assert.deepEqual(
+      [status.sources, status.endpoints].map((rows) => rows.map((one: { tenant: string }) => one.tenant)),
+      [['keyed'], ['keyed']],
+    );
+  }
+  assert.deepEqual((await runJson('status', '--tenant', 'default', ...asTenant)).sources, []);
+  assert.deepEqual(
+    (await runJson('mailbox', 'list', ...asTenant)).map(({ address }: { address: string }) => address),
+    ['keyed@example.com'],
+  );
+
+  const { code, stdout } = await run('key', 'revoke', made.id);
+  assert.deepEqual([code, stdout], [0, `${made.id} is revoked\n`]);
+  assert.equal((await run('mailbox', 'list', ...asTenant)).code, 78);
+});
+
+test('a key that may not do something is told which role may', async () => {
+  const { key } = await runJson('key', 'add', '--role', 'reader');
+  const { code, told } = await run('mailbox', 'add', 'reader@example.com', '--token', key);
+  assert.equal(code, 77);
+  assert.deepEqual(told, ['mailgress: This needs a key of role operator; this one is of role reader']);
+});
+
 test('stops a source and starts it again', async () => {
   const source = await addSource(service, 'raw');
   assert.equal((await runJson('source', 'stop', source.id)).state, 'disconnected');
@@ -85,7 +123,7 @@ test('says how everything is', async () => {
   const { code, stdout } = await run('status');
   assert.equal(code, 0);
   assert.match(stdout, /ready/);
-  assert.match(stdout, /^status@example\.com +raw +idle +never +never +0 +0 +0$/m);
+  assert.match(stdout, /^status@example\.com +raw +idle +push +never +never +- +0 +0 +0$/m);
   assert.equal((await runJson('status')).status, 'ok');
 });
 
@@ -156,6 +194,9 @@ describe('is told in one line, with the right exit code', () => {
   for (const [what, args, code, words] of [
     ['no service', ['mailbox', 'list', '--url', elsewhere], 69, /Nobody answers at http:\/\/127\.0\.0\.1:9 /],
     ['a wrong key', ['status', '--token', 'wrong'], 78, /does not accept the key/],
+    ['an unknown key', ['key', 'revoke', `key_${'0'.repeat(32)}`], 65, /There is no key/],
+    ['a key without a role', ['key', 'add'], 64, /--role/],
+    ['a role that is none', ['key', 'add', '--role', 'owner'], 65, /role/],
     ['an unknown id', ['source', 'stop', `src_${'0'.repeat(32)}`], 65, /There is no source/],
     [
       'an unknown mailbox',

@@ -4,6 +4,7 @@ import { createId, type IdPrefix } from '../../src/core/ids.ts';
 import { ADMIN_TOKEN, startTestService, type TestService } from '../support/service.ts';
 import { type NamedOperation, operationsOf, readDocument } from './openapi-document.ts';
 import { expectProblem, faultPaths } from './problem.ts';
+import { BODIES } from './request-bodies.ts';
 
 /*
  * What holds for every route of the API alike. The routes are those of /openapi.json, which another test holds against
@@ -13,7 +14,8 @@ import { expectProblem, faultPaths } from './problem.ts';
 let service: TestService;
 let operations: NamedOperation[];
 before(async () => {
-  service = await startTestService();
+  // More bad keys than anyone sends by mistake.
+  service = await startTestService({ failedKeysPerMinute: 10_000 });
   operations = operationsOf(await readDocument(service.address)).filter(
     ({ path }) => path.startsWith('/v1/') && !path.startsWith('/v1/ingest/'),
   );
@@ -39,21 +41,12 @@ const PREFIXES: Record<string, IdPrefix> = {
   endpoints: 'ep',
   messages: 'msg',
   deliveries: 'dlv',
+  keys: 'key',
 };
 const prefixOf = (path: string) => PREFIXES[path.split('/')[2] ?? ''] ?? 'mbx';
 /** The path with an id that is well-formed and of nothing. */
 const filled = (path: string, id = createId(prefixOf(path))) => path.replace('{id}', id).replace('{n}', '0');
 
-/** A body that a route takes, so that nothing but the id can be wrong. */
-const BODIES: Record<string, unknown> = {
-  'POST /v1/mailboxes': { address: 'me@example.com' },
-  'PATCH /v1/mailboxes/{id}': { address: 'me@example.com' },
-  'POST /v1/mailboxes/{id}/sources': { kind: 'raw' },
-  'POST /v1/mailboxes/{id}/connect': { provider: 'google' },
-  'PATCH /v1/sources/{id}': { settings: {} },
-  'POST /v1/sources/{id}/sync': {},
-  'POST /v1/endpoints': { url: 'https://example.com/' },
-};
 const bodyOf = ({ name, operation }: NamedOperation) =>
   operation.requestBody ? { body: JSON.stringify(BODIES[name]) } : {};
 const withBody = () => operations.filter(({ operation }) => operation.requestBody !== undefined);

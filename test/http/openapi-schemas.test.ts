@@ -104,6 +104,16 @@ describe('its schemas are the ones that validate', () => {
       { url, description: 'a'.repeat(1001) },
       { url, rules: {} },
     ],
+    'POST /v1/keys': [
+      { role: 'reader' },
+      { role: 'admin', tenant: null, description: 'x' },
+      { role: 'operator', tenant: 'acme' },
+      {},
+      { role: 'owner' },
+      { role: 'reader', tenant: '' },
+      { role: 'reader', description: 'a'.repeat(1001) },
+      { role: 'reader', key: 'mgk_' },
+    ],
     'PATCH /v1/mailboxes/{id}': [{ address: 'changed@example.com' }, {}, { address: '' }, { tenant: 'acme' }],
   };
 

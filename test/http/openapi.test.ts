@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createApp } from '../../src/http/app.ts';
 import type { Services } from '../../src/http/services.ts';
-import { ADMIN_TOKEN, startTestService, type TestService } from '../support/service.ts';
+import { startTestService, type TestService } from '../support/service.ts';
 import { captureLog } from './captured-log.ts';
 import { type Document, type NamedOperation, operationsOf, readDocument } from './openapi-document.ts';
 
@@ -29,7 +29,7 @@ test('is OpenAPI 3.1, for anyone', async () => {
 test('names every route that is mounted, and no other', () => {
   const { log } = captureLog();
   // Mounting touches none of its services; only requests do.
-  const services = { adminToken: ADMIN_TOKEN, database: {}, ingressSources: {}, log, version: '0' };
+  const services = { database: {}, ingressSources: {}, log, version: '0' };
   const mounted = createApp(services as unknown as Services)
     .routes.filter(({ method, path }) => method !== 'ALL' && path !== '/openapi.json')
     .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { waitUntil } from '../support/embedded-place.ts';
 import {
   ADMIN_TOKEN,
   addSource,
@@ -30,6 +31,11 @@ before(async () => {
   assert.ok(source);
   const items = Array.from({ length: count }, (_, n) => gmailItem(`9a9e${n}`, mailOf(`Mail ${n}`)));
   await service.push(source, batch(items));
+  // It is written a moment later, and a page would differ from the one before it.
+  await waitUntil('its sign of life is kept', async () => {
+    const { body } = await service.api('GET', `/v1/sources/${source.id}`);
+    return body.lastProvenAliveAt !== null;
+  });
 });
 after(() => service.dispose());
 

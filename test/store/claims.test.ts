@@ -24,7 +24,7 @@ before(async () => {
   database = openDatabase(testDatabase.url);
   sql = database.hot;
 });
-beforeEach(() => sql`TRUNCATE deliveries, attempts, events, endpoints`);
+beforeEach(() => sql`TRUNCATE deliveries, attempts, events, endpoints CASCADE`);
 after(async () => {
   await database.close();
   await testDatabase.drop();

@@ -4,6 +4,7 @@ import postgres from 'postgres';
 import { createId, uuidOf } from '../../src/core/ids.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { FEED_START, type FeedPosition, findFeedEnd, readFeed } from '../../src/store/feed.ts';
+import { ALL_TENANTS } from '../../src/store/scope.ts';
 import { createTestDatabase } from '../support/database.ts';
 
 let database: Database;
@@ -30,7 +31,7 @@ async function readAll(
 ): Promise<{ ns: number[]; next: FeedPosition }> {
   const ns: number[] = [];
   for (let position = from; ; ) {
-    const page = await readFeed(database.hot, { after: position, types, limit: 3 });
+    const page = await readFeed(database.hot, { scope: ALL_TENANTS, after: position, types, limit: 3 });
     ns.push(...page.events.map(({ data }) => JSON.parse(data).n));
     position = page.next;
     if (page.events.length === 0) return { ns, next: position };
