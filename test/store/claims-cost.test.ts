@@ -12,7 +12,7 @@ before(async () => {
   testDatabase = await createTestDatabase();
   sql = postgres(testDatabase.url, { max: 1, onnotice: () => {} });
 });
-beforeEach(() => sql`TRUNCATE deliveries, attempts, events, endpoints`);
+beforeEach(() => sql`TRUNCATE deliveries, attempts, events, endpoints CASCADE`);
 after(async () => {
   await sql.end();
   await testDatabase.drop();
