@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { openEmbedded } from '../src/store/embedded.ts';
 import type { ConsumerOrder, ConsumerReport } from './consumer.ts';
+import { measureDeliver, printDeliver } from './deliver.ts';
 import { measureImap, printImap } from './imap.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
@@ -25,7 +26,7 @@ import { machine, median, printSection, type Row, type Section } from './report.
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
 const USAGE = `npm run bench -- [WHAT ...] [options]
-  WHAT           plain, mime, latency, push or imap; without it all but imap, which needs Dovecot
+  WHAT           plain, mime, latency, push, deliver or imap; without it all but imap, which needs Dovecot
   --quick        one short round: for a look, not for figures
   --only WHAT    the same as WHAT
   --json FILE    write the figures there as well
@@ -79,10 +80,14 @@ async function main(): Promise<void> {
     : undefined;
   note('');
   if (imap !== undefined) process.stdout.write(printImap(imap));
-  if (wanted.size === 1 && imap !== undefined) {
+  const deliver = wants('deliver')
+    ? await measureDeliver({ createDatabase, countStatements, isQuick: options.quick, note })
+    : undefined;
+  if (deliver !== undefined) process.stdout.write(printDeliver(deliver));
+  if (wanted.size > 0 && [...wanted].every((what) => what === 'imap' || what === 'deliver')) {
     process.stdout.write(`${JSON.stringify(machine())}\n`);
     if (options.json !== undefined) {
-      await writeFile(options.json, `${JSON.stringify({ machine: machine(), imap }, null, 2)}\n`);
+      await writeFile(options.json, `${JSON.stringify({ machine: machine(), imap, deliver }, null, 2)}\n`);
     }
     return;
   }
@@ -176,6 +181,7 @@ async function main(): Promise<void> {
       machine: machine(),
       rounds: ROUNDS,
       imap,
+      deliver,
       sections,
       latency,
       pushes,

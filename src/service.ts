@@ -7,6 +7,7 @@ import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/di
 import { createEgress, type Egress } from './deliver/egress.ts';
 import { createGuardedPost } from './deliver/guarded-post.ts';
 import { createPoster } from './deliver/post.ts';
+import { startUpkeep } from './deliver/upkeep.ts';
 import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
@@ -133,7 +134,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const dispatcher = options.dispatch
       ? startDispatcher({ database, keyring, poster, log, random, scanIntervalMs })
       : undefined;
-    if (dispatcher !== undefined) stops.add(() => dispatcher.stop());
+    if (dispatcher !== undefined) {
+      stops.add(() => dispatcher.stop());
+      const upkeep = startUpkeep({ database, log, onDue: dispatcher.wake });
+      stops.add(() => upkeep.stop());
+    }
     const onEvent = dispatcher === undefined ? notifyDispatcher(database) : dispatcher.wake;
     const core = startCore(options, base, stops, { onEvent, wakeDispatcher: dispatcher?.wake });
     const { ingest, activity } = core;

@@ -41,6 +41,11 @@ export function createId<P extends IdPrefix>(prefix: P, nowMs: number = Date.now
   return `${prefix}_${time}${versionAndRandA}${variantAndRandB}${pool.toString('hex', offset + 4, offset + 10)}`;
 }
 
+/** The UUID before all of ids made at that time or later, and after all made earlier: hex without dashes. */
+export function firstUuidAt(at: Date): string {
+  return Math.max(0, at.getTime()).toString(16).padStart(12, '0').padEnd(32, '0');
+}
+
 /** Whether `text` is a well-formed id of this kind (lower-case hex, as we write it). */
 export function isId<P extends IdPrefix>(prefix: P, text: string): text is Id<P> {
   return text.startsWith(`${prefix}_`) && /^[0-9a-f]{32}$/.test(text.slice(prefix.length + 1));

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { imapProviderSchema } from './imap-providers.ts';
 import { sourceKindSchema } from './message.ts';
+import { rulesSchema } from './rules.ts';
 
 /*
  * The resources as the API answers them and as events carry them: one shape for both, so that they cannot drift
@@ -144,13 +145,26 @@ export const endpointSchema = z.object({
   url: z.string(),
   description: z.string(),
   types: z.array(eventTypeSchema),
+  rules: rulesSchema.describe('Which events are sent, and when; everything given must hold'),
+  order: z
+    .enum(['mailbox'])
+    .nullable()
+    .describe(
+      'mailbox: the mails of a mailbox one after the other, the next when the last was taken or given up',
+    ),
   maxInFlight: z.int(),
+  ratePerSecond: z.int().nullable().describe('Webhooks a second at most; null: as many as it takes'),
+  headerNames: z.array(z.string()).describe('Headers of its own that each webhook carries'),
   enabled: z.boolean(),
   disabledReason: z.string().nullable(),
+  failingSince: time
+    .nullable()
+    .describe('Since when it has done nothing but fail; after 5 days it is disabled'),
   createdAt: time,
 });
 
-export const deliveryStatusSchema = z.enum(['pending', 'succeeded', 'failed']);
+/** `skipped`: a rule left it out; it can be retried or replayed. */
+export const deliveryStatusSchema = z.enum(['pending', 'succeeded', 'failed', 'skipped']);
 
 export const deliverySchema = z.object({
   id: z.string(),
@@ -158,11 +172,33 @@ export const deliverySchema = z.object({
   eventId: z.string().describe('The webhook-id of every attempt'),
   eventType: z.string(),
   messageId: z.string().nullable(),
+  replayId: z.string().nullable().describe('The replay that sent it again'),
   status: deliveryStatusSchema,
+  rule: z.string().nullable().describe('Which rule left it out, or holds it for now'),
   attemptCount: z.int(),
-  nextAttemptAt: time.nullable().describe('Null when none is to come, or one is under way'),
+  nextAttemptAt: time
+    .nullable()
+    .describe('Null when none is to come, one is under way, or it waits for another of its mailbox'),
   lastStatusCode: z.int().nullable(),
   lastError: z.string().nullable(),
+  createdAt: time,
+  completedAt: time.nullable(),
+});
+
+/** Old events on their way to an endpoint again. */
+export const replaySchema = z.object({
+  id: z.string(),
+  endpointId: z.string(),
+  since: time,
+  until: time,
+  mailboxId: z.string().nullable(),
+  ignoreRules: z.boolean(),
+  status: z.enum(['running', 'completed', 'cancelled']).describe('completed: none of them waits any more'),
+  total: z.int().describe('Events there were to send when it was asked for'),
+  queued: z.int().describe('Of them, those that have become deliveries so far'),
+  sent: z.int().describe('Of these, those that the endpoint took'),
+  skipped: z.int().describe('Left out by a rule, or by the end of the replay'),
+  failed: z.int().describe('Given up after the last try'),
   createdAt: time,
   completedAt: time.nullable(),
 });
@@ -185,4 +221,5 @@ export type EventType = z.infer<typeof eventTypeSchema>;
 export type Endpoint = z.infer<typeof endpointSchema>;
 export type Delivery = z.infer<typeof deliverySchema>;
 export type DeliveryStatus = z.infer<typeof deliveryStatusSchema>;
+export type Replay = z.infer<typeof replaySchema>;
 export type Attempt = z.infer<typeof attemptSchema>;

@@ -4,8 +4,9 @@ import { createId } from '../core/ids.ts';
 import { parseRetryAfter, retryDelayMs } from '../core/retry.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { sign } from '../core/signature.ts';
-import type { AttemptRecord, ClaimedDelivery } from '../store/claims.ts';
-import { openSecrets } from '../store/secrets.ts';
+import type { AttemptRecord } from '../store/attempts.ts';
+import type { ClaimedDelivery } from '../store/claims.ts';
+import { openHeaders, openSecrets } from '../store/secrets.ts';
 import type { AttemptResult } from './attempt.ts';
 import type { Poster } from './post.ts';
 
@@ -35,6 +36,8 @@ export async function attemptDelivery(
     record: {
       attemptId: createId('att'),
       deliveryId: delivery.id,
+      endpointId: delivery.endpoint.id,
+      health: healthOf(result, outcome),
       owner: delivery.owner,
       fence: delivery.fence,
       startedAt,
@@ -75,6 +78,7 @@ async function post(
   return poster.post({
     url: delivery.endpoint.url,
     headers: {
+      ...openHeaders(keyring, delivery.endpoint.id, delivery.endpoint.headers),
       'content-type': 'application/json',
       'webhook-id': delivery.eventId,
       'webhook-timestamp': String(timestamp),
@@ -87,6 +91,12 @@ async function post(
     },
     body,
   });
+}
+
+/** What fails on our side says nothing of the endpoint. */
+function healthOf(result: AttemptShape, outcome: AttemptOutcome): AttemptRecord['health'] {
+  if (outcome.kind === 'succeeded') return 'well';
+  return result.error?.code === 'internal' || result.error?.code === 'deleted' ? null : 'failing';
 }
 
 function nextStep(

@@ -35,3 +35,30 @@ export function findBadHeader(headers: Readonly<Record<string, string>>): string
   }
   return undefined;
 }
+
+/**
+ * What describes a webhook and its signature; and what a proxy on the way, and not the consumer, would act on (RFC 9110,
+ * 7.6.1 and 11.7).
+ */
+const OF_WEBHOOK = new Set([
+  'content-encoding',
+  'content-type',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'webhook-id',
+  'webhook-signature',
+  'webhook-timestamp',
+]);
+
+/** The first header that the owner of an endpoint may not add to its webhooks, said as `findBadHeader` does. */
+export function findBadCustomHeader(headers: Readonly<Record<string, string>>): string | undefined {
+  const seen = new Set<string>();
+  for (const name of Object.keys(headers)) {
+    const lower = name.toLowerCase();
+    if (OF_WEBHOOK.has(lower)) return `header "${name}" is set by us`;
+    if (seen.has(lower)) return `header "${name}" is given twice`;
+    seen.add(lower);
+  }
+  return findBadHeader(headers);
+}

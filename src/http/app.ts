@@ -22,6 +22,7 @@ import { messageRoutes } from './messages.ts';
 import { createRouter } from './openapi.ts';
 import { logProblem, notFound, problemResponse, toMailgressError } from './problem.ts';
 import { pubsubRoutes } from './pubsub.ts';
+import { replayRoutes } from './replays.ts';
 import type { Services } from './services.ts';
 import { sourceSyncRoutes } from './source-sync.ts';
 import { sourceRoutes } from './sources.ts';
@@ -77,6 +78,7 @@ export function createApp(services: Services): OpenAPIHono {
     connectLinkRoutes,
     appsScriptRoutes,
     endpointRoutes,
+    replayRoutes,
     messageRoutes,
     deliveryRoutes,
     eventRoutes,

@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { attemptSchema, deliverySchema, deliveryStatusSchema } from '../core/resources.ts';
 import { findDelivery, listDeliveries, retryDelivery } from '../store/deliveries.ts';
-import { idField } from './fields.ts';
+import { idField, sinceField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { principalOf } from './principal.ts';
@@ -28,16 +28,18 @@ export function deliveryRoutes({ database: { sql }, wakeDispatcher }: Services):
           ...pageQuery,
           endpoint: idField('ep').optional(),
           status: deliveryStatusSchema.optional(),
+          since: sinceField.optional().describe('Those queued from then on'),
         }),
       },
       responses: { 200: answer('A page', pageSchema(deliverySchema)), ...problems(400, 401) },
     }),
     async (c) => {
-      const { endpoint: endpointId, status, ...query } = c.req.valid('query');
+      const { endpoint: endpointId, status, since, ...query } = c.req.valid('query');
       const page = await listDeliveries(sql, {
         ...parsePage(principalOf(c), 'dlv', query),
         endpointId,
         status,
+        since,
       });
       return c.json(printPage(page), 200);
     },
@@ -65,7 +67,7 @@ export function deliveryRoutes({ database: { sql }, wakeDispatcher }: Services):
       method: 'post',
       path: '/v1/deliveries/{id}/retry',
       tags,
-      summary: 'Try again now, whatever became of it',
+      summary: 'Try again now, whatever became of it and whatever rules say',
       request: { params },
       responses: { 202: answer('The delivery', deliveryWithAttemptsSchema), ...problems(401, 404, 409) },
     }),

@@ -1,7 +1,6 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { MailgressError } from '../core/errors.ts';
-import { endpointSchema, eventTypeSchema } from '../core/resources.ts';
+import { endpointSchema } from '../core/resources.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -11,28 +10,14 @@ import {
   listEndpoints,
   queueTestEvent,
   rotateEndpointSecret,
+  updateEndpoint,
 } from '../store/endpoints.ts';
-import { isWithoutControls, tenantField, textField } from './fields.ts';
+import { checkUrl, endpointChangeSchema, endpointSettingsSchema } from './endpoint-settings.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
 import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
-
-const settingsSchema = z.strictObject({
-  // Of any scheme: what may not be called is for the egress guard to say.
-  url: z
-    .url({ error: 'must be an absolute URL' })
-    .max(2000)
-    .refine(isWithoutControls, { error: 'must not hold control characters' }),
-  tenant: tenantField
-    .nullable()
-    .optional()
-    .describe("Null: events of all tenants. Default: the key's, else null"),
-  description: textField(1000).default(''),
-  types: z.array(eventTypeSchema).min(1).default(['message.received']),
-  maxInFlight: z.int().min(1).max(256).default(16).describe('Webhooks under way to it at a time'),
-});
 
 /** With what only creation and rotation answer. */
 const endpointWithSecretSchema = endpointSchema.extend({
@@ -54,18 +39,13 @@ export function endpointRoutes(services: Services): OpenAPIHono {
       path: '/v1/endpoints',
       tags,
       summary: 'Send events to a URL',
-      request: { body: jsonBody(settingsSchema) },
+      request: { body: jsonBody(endpointSettingsSchema) },
       responses: { 201: answer('The endpoint', endpointWithSecretSchema), ...problems(400, 401) },
     }),
     async (c) => {
       const { tenant = principalOf(c).tenant, ...given } = c.req.valid('json');
       const settings = { tenant, ...given };
-      const checked = egress.checkUrl(settings.url);
-      if (!checked.ok) {
-        throw new MailgressError('egress_blocked', `url ${checked.reason}`, {
-          faults: [{ path: 'url', message: checked.reason }],
-        });
-      }
+      checkUrl(egress, settings.url);
       const { endpoint, secret } = await createEndpoint(sql, keyring, settings);
       return c.json({ ...endpoint, secret }, 201);
     },
@@ -97,6 +77,26 @@ export function endpointRoutes(services: Services): OpenAPIHono {
       const { id } = c.req.valid('param');
       const endpoint = await findEndpoint(sql, idOf(id));
       if (endpoint === undefined) throw notFound(`endpoint ${id}`);
+      return c.json(endpoint, 200);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/endpoints/{id}',
+      tags,
+      summary: 'Change an endpoint; new rules hold for what still waits',
+      request: { params, body: jsonBody(endpointChangeSchema) },
+      responses: { 200: answer('The endpoint', endpointSchema), ...problems(400, 401, 404) },
+    }),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const change = c.req.valid('json');
+      if (change.url !== undefined) checkUrl(egress, change.url);
+      const endpoint = await updateEndpoint(sql, keyring, idOf(id), change);
+      if (endpoint === undefined) throw notFound(`endpoint ${id}`);
+      wakeDispatcher();
       return c.json(endpoint, 200);
     },
   );

@@ -1,13 +1,17 @@
 import type { Sql } from 'postgres';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
-import type { DeliveryStatus } from '../core/resources.ts';
+import type { Rules } from '../core/rules.ts';
+import type { Lane } from './lanes.ts';
 
 /*
  * Claims and records are committed without waiting for the disk. What a crash of PostgreSQL takes back, for a fraction
  * of a second, is that a delivery was claimed or made: it is made again, under the same id, as at least once permits.
  * Waiting made two of the three writes to disk between a mail and its webhook. The setting holds for the statement's
  * own transaction, so a pooler is no matter.
+ *
+ * Nothing about rules is here: a claim hands them over with the delivery, and the dispatcher judges.
  */
+
 /** A delivery whose lease we hold, with all that one attempt needs. */
 export type ClaimedDelivery = {
   id: Id<'dlv'>;
@@ -19,32 +23,28 @@ export type ClaimedDelivery = {
   eventId: Id<'evt'>;
   eventType: string;
   eventCreatedAt: Date;
+  tenant: string;
+  mailboxId: Id<'mbx'> | null;
   /** JSON text of the event's `data`; null if what it was about has been deleted. */
   data: string | null;
+  /** As a uuid; nil if it is none. */
+  replayId: string;
+  /** Whose turn it took, of an endpoint with an order. */
+  lane: Lane | null;
+  /** Asked for by hand, or by a replay that does. */
+  ignoresRules: boolean;
+  isCancelled: boolean;
   endpoint: {
     id: Id<'ep'>;
     url: string;
+    types: string[];
+    rules: Rules;
+    ratePerSecond: number | null;
+    headers: Uint8Array | null;
     secret: Uint8Array;
     previousSecret: Uint8Array | null;
     previousSecretUntil: Date | null;
   };
-};
-
-/** One attempt and what becomes of its delivery. */
-export type AttemptRecord = {
-  attemptId: Id<'att'>;
-  deliveryId: Id<'dlv'>;
-  owner: string;
-  fence: number;
-  startedAt: Date;
-  durationMs: number;
-  statusCode: number | null;
-  errorCode: string | null;
-  error: string | null;
-  responseExcerpt: string | null;
-  status: DeliveryStatus;
-  /** Until the next try, while `status` is pending. */
-  delayMs: number;
 };
 
 /** What a claim got, and where more may be had. */
@@ -55,11 +55,16 @@ export type Claim = {
   isMoreDue: boolean;
   /** Of the endpoints in this claim, those with no room for another until one under way ends. */
   fullEndpoints: ReadonlySet<Id<'ep'>>;
+  /** What was found behind another of its lane was parked; see `wakeLanes`. */
+  parkedIn: Lane[];
 };
 
 /**
  * Claims due deliveries, oldest first within an endpoint, none above its `maxInFlight` (which counts over all
  * processes, but softly: two that claim in the same instant do not see each other).
+ *
+ * Of a lane only the oldest unfinished one is taken; what is due behind it is parked, so that no later claim looks at it
+ * again. An endpoint with a rate has a time up to which it is served, which each claim moves on: softly too.
  *
  * Every endpoint with something due gets an equal share of `limit`, so that a long queue keeps no other waiting. What
  * the others leave of theirs is for the next claim.
@@ -87,16 +92,27 @@ export async function claimDueDeliveries(
       FROM waiting
       JOIN endpoints ON endpoints.id = waiting.endpoint_id
       CROSS JOIN LATERAL (
-        SELECT (endpoints.max_in_flight - count(*))::int AS free FROM deliveries
+        SELECT least(
+          endpoints.max_in_flight - count(*),
+          -- At a slow rate one at a time, at a fast one what a tenth of a second holds.
+          floor(0.001 + endpoints.rate_per_second * (
+            greatest(0.1, 1.0 / endpoints.rate_per_second)
+            - greatest(0, extract(epoch FROM endpoints.paced_until - now()))))
+        )::int AS free FROM deliveries
         WHERE endpoint_id = endpoints.id AND status = 'pending'
           AND lease_owner IS NOT NULL AND next_attempt_at > now()
       ) leased
       WHERE waiting.next_attempt_at <= now() AND endpoints.is_enabled AND free > 0
     ), due AS (
-      SELECT oldest.id
+      SELECT oldest.id, oldest.lane IS NOT NULL AND oldest.event_id > (
+        SELECT first.event_id FROM deliveries first
+        WHERE first.endpoint_id = room.endpoint_id AND first.replay_id = oldest.replay_id
+          AND first.lane = oldest.lane AND first.status = 'pending'
+        ORDER BY first.event_id LIMIT 1
+      ) AS is_behind
       -- In random order, for when there are more endpoints than the limit.
       FROM (SELECT * FROM room ORDER BY random()) room CROSS JOIN LATERAL (
-        SELECT id FROM deliveries
+        SELECT id, replay_id, lane, event_id FROM deliveries
         WHERE endpoint_id = room.endpoint_id AND status = 'pending' AND next_attempt_at <= now()
         ORDER BY next_attempt_at, id
         LIMIT least(room.free, room.share)
@@ -105,12 +121,24 @@ export async function claimDueDeliveries(
       LIMIT ${claim.limit}
     ), claimed AS (
       UPDATE deliveries SET
-        lease_owner = ${claim.owner}, fence = fence + 1,
-        next_attempt_at = now() + ${claim.leaseMs}::int * interval '1 millisecond'
-      WHERE id IN (SELECT id FROM due)
-      RETURNING id, fence, attempts, event_id, endpoint_id
+        lease_owner = CASE WHEN NOT is_behind THEN ${claim.owner}::uuid END,
+        fence = fence + 1,
+        next_attempt_at = CASE WHEN is_behind THEN 'infinity'
+          ELSE now() + ${claim.leaseMs}::int * interval '1 millisecond' END
+      FROM due WHERE deliveries.id = due.id
+      RETURNING deliveries.id, fence, attempts, event_id, endpoint_id, replay_id, lane, ignores_rules, is_behind
+    ), paced AS (
+      UPDATE endpoints SET
+        paced_until = greatest(paced_until, now()) + taken.count * interval '1 second' / rate_per_second
+      FROM (SELECT endpoint_id, count(*) AS count FROM claimed WHERE NOT is_behind GROUP BY endpoint_id) taken
+      WHERE endpoints.id = taken.endpoint_id AND rate_per_second IS NOT NULL
     )
-    SELECT claimed.id, claimed.fence, claimed.attempts,
+    SELECT claimed.id, claimed.fence, claimed.attempts, claimed.replay_id AS "replayId", claimed.lane,
+           claimed.is_behind AS "isBehind",
+           claimed.ignores_rules OR coalesce(replays.ignores_rules, false) AS "ignoresRules",
+           coalesce(replays.status = 'cancelled', false) AS "isCancelled",
+           events.tenant, events.mailbox_id AS "mailboxId",
+           endpoints.types, endpoints.rules, endpoints.rate_per_second AS "ratePerSecond", endpoints.headers,
            events.id AS "eventId", events.type AS "eventType", events.created_at AS "eventCreatedAt",
            -- The data of a message's event is the message, or a note for the feed that it was deleted.
            CASE events.type WHEN 'message.received' THEN messages.document ELSE events.data END::text AS data,
@@ -122,13 +150,15 @@ export async function claimDueDeliveries(
     JOIN endpoints ON endpoints.id = claimed.endpoint_id
     JOIN events ON events.id = claimed.event_id
     LEFT JOIN messages ON messages.id = events.id
+    LEFT JOIN replays ON replays.id = claimed.replay_id
     ORDER BY events.created_at, events.id`;
 
   const counts = new Map<string, number>();
   for (const { endpointId } of rows) counts.set(endpointId, (counts.get(endpointId) ?? 0) + 1);
   const full = rows.filter((row) => (counts.get(row.endpointId) ?? 0) >= row.free);
   return {
-    deliveries: rows.map((row) => toClaimedDelivery(row, claim.owner)),
+    deliveries: rows.filter((row) => !row.isBehind).map((row) => toClaimedDelivery(row, claim.owner)),
+    parkedIn: rows.filter((row) => row.isBehind).flatMap((row) => laneOf(row) ?? []),
     isMoreDue:
       rows.length >= claim.limit || rows.some((row) => (counts.get(row.endpointId) ?? 0) >= row.share),
     fullEndpoints: new Set(full.map(({ endpointId }) => idOf('ep', endpointId))),
@@ -143,8 +173,19 @@ type ClaimRow = {
   eventType: string;
   eventCreatedAt: Date;
   data: string | null;
+  tenant: string;
+  mailboxId: string | null;
+  replayId: string;
+  lane: string | null;
+  isBehind: boolean;
+  ignoresRules: boolean;
+  isCancelled: boolean;
   endpointId: string;
   url: string;
+  types: string[];
+  rules: Rules;
+  ratePerSecond: number | null;
+  headers: Uint8Array | null;
   secret: Uint8Array;
   previousSecret: Uint8Array | null;
   previousSecretUntil: Date | null;
@@ -163,9 +204,19 @@ function toClaimedDelivery(row: ClaimRow, owner: string): ClaimedDelivery {
     eventType: row.eventType,
     eventCreatedAt: row.eventCreatedAt,
     data: row.data,
+    tenant: row.tenant,
+    mailboxId: row.mailboxId === null ? null : idOf('mbx', row.mailboxId),
+    replayId: row.replayId,
+    lane: laneOf(row),
+    ignoresRules: row.ignoresRules,
+    isCancelled: row.isCancelled,
     endpoint: {
       id: idOf('ep', row.endpointId),
       url: row.url,
+      types: row.types,
+      rules: row.rules,
+      ratePerSecond: row.ratePerSecond,
+      headers: row.headers,
       secret: row.secret,
       previousSecret: row.previousSecret,
       previousSecretUntil: row.previousSecretUntil,
@@ -173,53 +224,8 @@ function toClaimedDelivery(row: ClaimRow, owner: string): ClaimedDelivery {
   };
 }
 
-/**
- * Keeps every attempt, and moves each delivery on unless another holder has claimed it since.
- *
- * @returns for each record whether its delivery was still ours.
- */
-export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]): Promise<boolean[]> {
-  const column = <T>(read: (record: AttemptRecord) => T) => records.map(read);
-  const moved = await sql<{ id: string }[]>`
-    WITH result AS MATERIALIZED (
-      SELECT * FROM unnest(
-        ${column((record) => uuidOf(record.attemptId))}::uuid[],
-        ${column((record) => uuidOf(record.deliveryId))}::uuid[],
-        ${column((record) => record.owner)}::uuid[],
-        ${column((record) => record.fence)}::int[],
-        ${column((record) => record.startedAt.toISOString())}::timestamptz[],
-        ${column((record) => record.durationMs)}::int[],
-        ${column((record) => record.statusCode)}::int[],
-        ${column((record) => record.errorCode)}::text[],
-        ${column((record) => record.error)}::text[],
-        ${column((record) => record.responseExcerpt)}::text[],
-        ${column((record) => record.status)}::text[],
-        ${column((record) => record.delayMs)}::bigint[]
-      ) AS result (attempt_id, delivery_id, owner, fence, started_at, duration_ms, status_code, error_code, error,
-                   response_excerpt, status, delay_ms)
-    ), tried AS (
-      INSERT INTO attempts (id, delivery_id, started_at, duration_ms, status_code, error_code, error,
-                            response_excerpt)
-      SELECT attempt_id, delivery_id, started_at, duration_ms, status_code, error_code, error, response_excerpt
-      FROM result
-      -- A record may come twice when its answer was lost on the way.
-      ON CONFLICT (id) DO NOTHING
-    )
-    UPDATE deliveries SET
-      attempts = attempts + 1,
-      status = result.status,
-      next_attempt_at = now() + result.delay_ms * interval '1 millisecond',
-      lease_owner = NULL,
-      last_status_code = result.status_code,
-      last_error = result.error,
-      completed_at = CASE WHEN result.status <> 'pending' THEN now() END
-    FROM result
-    WHERE deliveries.id = result.delivery_id AND deliveries.fence = result.fence
-      -- The owner as well, another one for each claim: one that a crash took back leaves its fence to the next.
-      AND deliveries.status = 'pending' AND deliveries.lease_owner = result.owner
-    RETURNING deliveries.id, set_config('synchronous_commit', 'off', true)`;
-  const ids = new Set(moved.map(({ id }) => idOf('dlv', id)));
-  return records.map((record) => ids.has(record.deliveryId));
+function laneOf({ endpointId, replayId, lane }: ClaimRow): Lane | null {
+  return lane === null ? null : { endpointId, replayId, mailboxId: lane };
 }
 
 /** Gives back what was claimed and not tried, so that another process need not wait for the lease to end. */

@@ -111,8 +111,9 @@ async function insertMails(
       INSERT INTO events (id, type, tenant, mailbox_id)
       SELECT message_id, 'message.received', tenant, mailbox_id FROM fresh
     ), fanned_out AS (
-      INSERT INTO deliveries (id, endpoint_id, event_id)
-      SELECT mailgress_uuidv7(), endpoints.id, fresh.message_id
+      INSERT INTO deliveries (id, endpoint_id, event_id, lane)
+      SELECT mailgress_uuidv7(), endpoints.id, fresh.message_id,
+             CASE WHEN endpoints."order" = 'mailbox' THEN fresh.mailbox_id END
       FROM fresh JOIN endpoints
         ON endpoints.is_enabled
        AND (endpoints.tenant IS NULL OR endpoints.tenant = fresh.tenant)

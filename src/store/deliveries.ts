@@ -1,19 +1,26 @@
 import type { Sql } from 'postgres';
 import { MailgressError } from '../core/errors.ts';
-import { type Id, idOf, uuidOf } from '../core/ids.ts';
+import { firstUuidAt, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Attempt, Delivery, DeliveryStatus } from '../core/resources.ts';
 import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
+import { NO_REPLAY } from './replays.ts';
 
 export async function listDeliveries(
   sql: Sql,
-  request: PageRequest & { endpointId?: Id<'ep'> | undefined; status?: DeliveryStatus | undefined },
+  request: PageRequest & {
+    endpointId?: Id<'ep'> | undefined;
+    status?: DeliveryStatus | undefined;
+    /** Those queued from then on. */
+    since?: Date | undefined;
+  },
 ): Promise<Page<Delivery>> {
-  const { endpointId, status } = request;
+  const { endpointId, status, since } = request;
   const rows = await sql<DeliveryRow[]>`
     ${selectDeliveries(sql)}
     WHERE ${isInPage(sql, { id: 'deliveries.id', tenant: 'endpoints.tenant' }, request)}
       ${endpointId === undefined ? sql`` : sql`AND endpoint_id = ${uuidOf(endpointId)}`}
       ${status === undefined ? sql`` : sql`AND status = ${status}`}
+      ${since === undefined ? sql`` : sql`AND deliveries.id >= ${firstUuidAt(since)}::uuid`}
     ${inPageOrder(sql, 'deliveries.id', request)}`;
   return toPage(rows.map(toDelivery), request);
 }
@@ -40,7 +47,7 @@ export async function findDelivery(
 }
 
 /**
- * Makes a delivery due now, whatever became of it. One that is under way is left to end.
+ * Makes a delivery due now, whatever became of it and whatever rules say. One that is under way is left to end.
  *
  * @returns false if there is none.
  * @throws MailgressError `conflict` when its endpoint was deleted.
@@ -48,7 +55,9 @@ export async function findDelivery(
 export async function retryDelivery(sql: Sql, id: Id<'dlv'>): Promise<boolean> {
   const [row] = await sql<{ hasEndpoint: boolean }[]>`
     WITH due AS (
-      UPDATE deliveries SET status = 'pending', next_attempt_at = now(), lease_owner = NULL, completed_at = NULL
+      UPDATE deliveries SET
+        status = 'pending', next_attempt_at = now(), lease_owner = NULL, completed_at = NULL, rule = NULL,
+        ignores_rules = true
       WHERE id = ${uuidOf(id)} AND (lease_owner IS NULL OR next_attempt_at <= now())
         AND EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id)
     )
@@ -60,10 +69,34 @@ export async function retryDelivery(sql: Sql, id: Id<'dlv'>): Promise<boolean> {
   return row !== undefined;
 }
 
+/** So many at a time keep within the deadline of a statement. */
+const RETRIES_AT_ONCE = 5000;
+
+/**
+ * Makes those deliveries of an endpoint due now that were given up in between; each is tried once more. A part of them: call
+ * again until it answers 0.
+ */
+export async function retryFailed(
+  sql: Sql,
+  endpointId: Id<'ep'>,
+  { since, before }: { since: Date; before: Date },
+): Promise<number> {
+  const rows = await sql`
+    UPDATE deliveries SET status = 'pending', next_attempt_at = now(), completed_at = NULL
+    WHERE id IN (
+      SELECT id FROM deliveries
+      WHERE endpoint_id = ${uuidOf(endpointId)} AND status = 'failed' AND completed_at >= ${since} AND completed_at < ${before}
+      ORDER BY completed_at LIMIT ${RETRIES_AT_ONCE}
+    ) AND status = 'failed'
+    RETURNING id`;
+  return rows.length;
+}
+
 type AttemptRow = Omit<Attempt, 'startedAt'> & { startedAt: Date };
 
 type DeliveryRow = Omit<Delivery, 'messageId' | 'nextAttemptAt' | 'createdAt' | 'completedAt'> & {
-  nextAttemptAt: Date;
+  /** Null: it is parked behind another of its lane. */
+  nextAttemptAt: Date | null;
   isLeased: boolean;
   createdAt: Date;
   completedAt: Date | null;
@@ -72,7 +105,8 @@ type DeliveryRow = Omit<Delivery, 'messageId' | 'nextAttemptAt' | 'createdAt' | 
 function selectDeliveries(sql: Sql) {
   return sql`
     SELECT deliveries.id, endpoint_id AS "endpointId", event_id AS "eventId", events.type AS "eventType", status,
-           attempts AS "attemptCount", next_attempt_at AS "nextAttemptAt", lease_owner IS NOT NULL AS "isLeased",
+           attempts AS "attemptCount", nullif(replay_id, ${NO_REPLAY}::uuid) AS "replayId", rule,
+           nullif(next_attempt_at, 'infinity') AS "nextAttemptAt", lease_owner IS NOT NULL AS "isLeased",
            last_status_code AS "lastStatusCode", last_error AS "lastError", deliveries.created_at AS "createdAt",
            completed_at AS "completedAt"
     FROM deliveries JOIN events ON events.id = event_id
@@ -88,9 +122,11 @@ function toDelivery({ isLeased, ...row }: DeliveryRow): Delivery {
     eventId: idOf('evt', row.eventId),
     eventType: row.eventType,
     messageId: row.eventType === 'message.received' ? idOf('msg', row.eventId) : null,
+    replayId: row.replayId === null ? null : idOf('rpl', row.replayId),
     status: row.status,
+    rule: row.rule,
     attemptCount: row.attemptCount,
-    nextAttemptAt: isWaiting ? row.nextAttemptAt.toISOString() : null,
+    nextAttemptAt: isWaiting ? (row.nextAttemptAt?.toISOString() ?? null) : null,
     lastStatusCode: row.lastStatusCode,
     lastError: row.lastError,
     createdAt: row.createdAt.toISOString(),

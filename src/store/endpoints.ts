@@ -1,32 +1,45 @@
 import type { Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Endpoint, EventType } from '../core/resources.ts';
+import type { Rules } from '../core/rules.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { createSecret } from '../core/signature.ts';
 import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 import { NO_TENANT } from './scope.ts';
-import { ROTATION_OVERLAP_MS, secretContext } from './secrets.ts';
+import { ROTATION_OVERLAP_MS, sealHeaders, secretContext } from './secrets.ts';
+import { releaseHeld } from './verdicts.ts';
 
 export type EndpointSettings = {
   url: string;
   tenant: string | null;
   description: string;
   types: EventType[];
+  rules: Rules;
+  order: 'mailbox' | null;
   maxInFlight: number;
+  ratePerSecond: number | null;
+  headers: Record<string, string>;
+};
+
+export type EndpointChange = {
+  [Name in Exclude<keyof EndpointSettings, 'tenant'>]?: EndpointSettings[Name] | undefined;
 };
 
 /** @returns the endpoint and its signing secret, which no later call answers. */
 export async function createEndpoint(
   sql: Sql,
   keyring: Keyring,
-  { url, tenant, description, types, maxInFlight }: EndpointSettings,
+  settings: EndpointSettings,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
   const id = createId('ep');
   const secret = createSecret();
   const [row] = await sql<[EndpointRow]>`
-    INSERT INTO endpoints (id, url, tenant, description, types, max_in_flight, secret)
-    VALUES (${uuidOf(id)}, ${url}, ${tenant}, ${description}, ${types}, ${maxInFlight},
-            ${keyring.seal(secret, secretContext(id))})
+    INSERT INTO endpoints (id, url, tenant, description, types, rules, "order", max_in_flight, rate_per_second,
+                           headers, header_names, secret)
+    VALUES (${uuidOf(id)}, ${settings.url}, ${settings.tenant}, ${settings.description}, ${settings.types},
+            ${JSON.stringify(settings.rules)}::text::jsonb, ${settings.order}, ${settings.maxInFlight},
+            ${settings.ratePerSecond}, ${sealHeaders(keyring, id, settings.headers)},
+            ${Object.keys(settings.headers)}, ${keyring.seal(secret, secretContext(id))})
     RETURNING ${columns(sql)}`;
   return { endpoint: toEndpoint(row), secret };
 }
@@ -41,6 +54,53 @@ export async function listEndpoints(sql: Sql, request: PageRequest): Promise<Pag
 export async function findEndpoint(sql: Sql, id: Id<'ep'>): Promise<Endpoint | undefined> {
   const [row] = await sql<EndpointRow[]>`SELECT ${columns(sql)} FROM endpoints WHERE id = ${uuidOf(id)}`;
   return row && toEndpoint(row);
+}
+
+/**
+ * Changes what is given. New rules hold for what still waits: what the old ones held is judged again at once. With another
+ * order, what waits is put into lanes, or taken out of them.
+ *
+ * @returns undefined if there is none.
+ */
+export async function updateEndpoint(
+  sql: Sql,
+  keyring: Keyring,
+  id: Id<'ep'>,
+  change: EndpointChange,
+): Promise<Endpoint | undefined> {
+  const { url, description, types, rules, order, maxInFlight, ratePerSecond, headers } = change;
+  const changed = {
+    ...(url !== undefined && { url }),
+    ...(description !== undefined && { description }),
+    ...(types !== undefined && { types }),
+    ...(rules !== undefined && { rules: sql.json(rules) }),
+    ...(order !== undefined && { order }),
+    ...(maxInFlight !== undefined && { max_in_flight: maxInFlight }),
+    ...(ratePerSecond !== undefined && { rate_per_second: ratePerSecond, paced_until: null }),
+    ...(headers !== undefined && {
+      headers: sealHeaders(keyring, id, headers),
+      header_names: Object.keys(headers),
+    }),
+  };
+  if (Object.keys(changed).length === 0) return findEndpoint(sql, id);
+  const [row] = await sql<EndpointRow[]>`
+    UPDATE endpoints SET ${sql(changed)} WHERE id = ${uuidOf(id)} RETURNING ${columns(sql)}`;
+  if (row === undefined) return undefined;
+  if (order !== undefined) await moveIntoLanes(sql, id, order);
+  // After the change is committed; see `recordVerdicts`.
+  if (rules !== undefined || types !== undefined) await releaseHeld(sql, id);
+  return toEndpoint(row);
+}
+
+/** Gives what waits a lane, or takes it out of its lane; what is parked there is due then. */
+async function moveIntoLanes(sql: Sql, id: Id<'ep'>, order: 'mailbox' | null): Promise<void> {
+  await sql`
+    UPDATE deliveries SET
+      lane = CASE WHEN ${order === 'mailbox'} AND events.type = 'message.received' THEN events.mailbox_id END,
+      next_attempt_at = CASE WHEN next_attempt_at = 'infinity' THEN now() ELSE next_attempt_at END
+    FROM events
+    WHERE events.id = event_id AND endpoint_id = ${uuidOf(id)} AND status = 'pending'
+      AND (lane IS NOT NULL) <> ${order === 'mailbox'}`;
 }
 
 /** Deletes the endpoint and its pending deliveries; those that ended stay as a record until retention takes them. */
@@ -73,7 +133,9 @@ export async function rotateEndpointSecret(
 /** Takes deliveries again; what is pending goes on. */
 export async function enableEndpoint(sql: Sql, id: Id<'ep'>): Promise<Endpoint | undefined> {
   const [row] = await sql<EndpointRow[]>`
-    UPDATE endpoints SET is_enabled = true, disabled_reason = NULL WHERE id = ${uuidOf(id)}
+    UPDATE endpoints SET is_enabled = true, disabled_reason = NULL,
+      failing_since = NULL, recent_failures = 0, recent_failures_since = NULL
+    WHERE id = ${uuidOf(id)}
     RETURNING ${columns(sql)}`;
   return row && toEndpoint(row);
 }
@@ -131,13 +193,22 @@ export async function queueTestEvent(
   return { eventId, deliveryId };
 }
 
-type EndpointRow = Omit<Endpoint, 'createdAt'> & { createdAt: Date };
+type EndpointRow = Omit<Endpoint, 'createdAt' | 'failingSince'> & {
+  createdAt: Date;
+  failingSince: Date | null;
+};
 
 function columns(sql: Sql) {
-  return sql`id, tenant, url, description, types, max_in_flight AS "maxInFlight", is_enabled AS enabled,
-             disabled_reason AS "disabledReason", created_at AS "createdAt"`;
+  return sql`id, tenant, url, description, types, rules, "order", max_in_flight AS "maxInFlight",
+             rate_per_second AS "ratePerSecond", header_names AS "headerNames", is_enabled AS enabled,
+             disabled_reason AS "disabledReason", failing_since AS "failingSince", created_at AS "createdAt"`;
 }
 
-function toEndpoint({ id, createdAt, ...row }: EndpointRow): Endpoint {
-  return { id: idOf('ep', id), ...row, createdAt: createdAt.toISOString() };
+function toEndpoint({ id, createdAt, failingSince, ...row }: EndpointRow): Endpoint {
+  return {
+    id: idOf('ep', id),
+    ...row,
+    failingSince: failingSince?.toISOString() ?? null,
+    createdAt: createdAt.toISOString(),
+  };
 }

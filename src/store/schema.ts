@@ -267,8 +267,11 @@ export const endpoints = pgTable('endpoints', {
   order: text('order', { enum: ['mailbox'] }),
   /** Webhooks a second at most; null: as many as it takes. */
   ratePerSecond: integer('rate_per_second'),
-  /** Sealed JSON of headers that go along with each webhook. */
+  /** When its next webhook is due by its rate; each claim moves it on. */
+  pacedUntil: at('paced_until'),
+  /** Sealed JSON of headers that go along with each webhook, and their names, which may be shown. */
   headers: bytea('headers'),
+  headerNames: text('header_names').array().notNull().default([]),
   /** Since when nothing but failure; null while it takes webhooks. */
   failingSince: at('failing_since'),
   /** Failures since then within a day, and the first of them. */
@@ -297,7 +300,9 @@ export const deliveries = pgTable(
     lastError: text('last_error'),
     /** Which rule left it out, or holds it for now. */
     rule: text('rule'),
-    /** Of an endpoint with an order: whose turn it waits for. */
+    /** Asked for by hand: rules are not looked at. */
+    ignoresRules: boolean('ignores_rules').notNull().default(false),
+    /** Of an endpoint with an order: whose turn it waits for. Parked behind another it is due never (`store/lanes.ts`). */
     lane: id('mbx', 'lane'),
     createdAt: at('created_at').notNull().defaultNow(),
     completedAt: at('completed_at'),
@@ -310,7 +315,32 @@ export const deliveries = pgTable(
     index('deliveries_leased')
       .on(table.endpointId)
       .where(sql`${table.status} = 'pending' AND ${table.leaseOwner} IS NOT NULL`),
+    index('deliveries_lanes')
+      .on(table.endpointId, table.replayId, table.lane, table.eventId)
+      .where(sql`${table.status} = 'pending' AND ${table.lane} IS NOT NULL`),
+    index('deliveries_failed').on(table.endpointId, table.completedAt).where(sql`${table.status} = 'failed'`),
+    index('deliveries_replayed')
+      .on(table.replayId, table.status)
+      .where(sql`${table.replayId} <> ${sql.raw(`'${NO_REPLAY}'`)}`),
   ],
+);
+
+/** Of rules that let one mail of a subject through in a while: which one that was. */
+export const subjectGroups = pgTable(
+  'subject_groups',
+  {
+    endpointId: id('ep', 'endpoint_id').notNull(),
+    /** A replay goes by itself. */
+    replayId: uuid('replay_id').notNull(),
+    /** 16 bytes of the hash of tenant and subject group. */
+    key: uuid('key').notNull(),
+    eventId: id('evt', 'event_id').notNull(),
+    /** When that event was. */
+    openedAt: at('opened_at').notNull(),
+    /** From when on nobody asks for it any more. */
+    expiresAt: at('expires_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.endpointId, table.replayId, table.key] })],
 );
 
 /** Old events sent to an endpoint again: what is left to queue, and how far it has come. */

@@ -24,6 +24,29 @@ function credentialsContext(id: Id<'src'>): string {
   return `${id}/credentials`;
 }
 
+/** What an endpoint's own headers are bound to. */
+function headersContext(id: Id<'ep'>): string {
+  return `${id}/headers`;
+}
+
+/** @returns null for none. */
+export function sealHeaders(
+  keyring: Keyring,
+  id: Id<'ep'>,
+  headers: Readonly<Record<string, string>>,
+): Buffer | null {
+  return Object.keys(headers).length === 0 ? null : keyring.seal(JSON.stringify(headers), headersContext(id));
+}
+
+/** @throws MailgressError `configuration` when no key of the ring opens them. */
+export function openHeaders(
+  keyring: Keyring,
+  id: Id<'ep'>,
+  sealed: Uint8Array | null,
+): Record<string, string> {
+  return sealed === null ? {} : JSON.parse(keyring.open(sealed, headersContext(id)));
+}
+
 export function sealCredentials(
   keyring: Keyring,
   id: Id<'src'>,
@@ -77,20 +100,32 @@ export async function resealSecrets(sql: Sql, keyring: Keyring): Promise<number>
   return (
     (await resealTable(sql, keyring, 'sources', 'src')) +
     (await resealTable(sql, keyring, 'endpoints', 'ep')) +
-    (await resealCredentials(sql, keyring))
+    (await resealColumn(sql, keyring, {
+      table: 'sources',
+      column: 'credentials',
+      contextOf: sourceContext,
+    })) +
+    (await resealColumn(sql, keyring, { table: 'endpoints', column: 'headers', contextOf: endpointContext }))
   );
 }
 
-async function resealCredentials(sql: Sql, keyring: Keyring): Promise<number> {
-  const rows = await sql<{ id: string; credentials: Uint8Array }[]>`
-    SELECT id, credentials FROM sources WHERE credentials IS NOT NULL`;
+const sourceContext = (uuid: string) => credentialsContext(idOf('src', uuid));
+const endpointContext = (uuid: string) => headersContext(idOf('ep', uuid));
+
+async function resealColumn(
+  sql: Sql,
+  keyring: Keyring,
+  { table, column, contextOf }: { table: string; column: string; contextOf: (uuid: string) => string },
+): Promise<number> {
+  const rows = await sql<{ id: string; sealed: Uint8Array }[]>`
+    SELECT id, ${sql(column)} AS sealed FROM ${sql(table)} WHERE ${sql(column)} IS NOT NULL`;
   let count = 0;
-  for (const { id, credentials } of rows) {
-    if (!keyring.isOutdated(credentials)) continue;
-    const context = credentialsContext(idOf('src', id));
+  for (const { id, sealed } of rows) {
+    if (!keyring.isOutdated(sealed)) continue;
+    const context = contextOf(id);
     const done = await sql`
-      UPDATE sources SET credentials = ${keyring.seal(keyring.open(credentials, context), context)}
-      WHERE id = ${id} AND credentials = ${credentials}
+      UPDATE ${sql(table)} SET ${sql(column)} = ${keyring.seal(keyring.open(sealed, context), context)}
+      WHERE id = ${id} AND ${sql(column)} = ${sealed}
       RETURNING id`;
     count += done.length;
   }

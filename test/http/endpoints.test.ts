@@ -35,9 +35,14 @@ test('an endpoint is created with its secret, and got and listed without', async
     url: 'https://example.com/hook?a=b',
     description: '',
     types: ['message.received'],
+    rules: {},
+    order: null,
     maxInFlight: 16,
+    ratePerSecond: null,
+    headerNames: [],
     enabled: true,
     disabledReason: null,
+    failingSince: null,
   });
   assert.deepEqual(await strict.api('GET', `/v1/endpoints/${id}`), { status: 200, body: endpoint });
   assert.deepEqual((await strict.api('GET', '/v1/endpoints')).body.data, [endpoint]);

@@ -3,13 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../../src/core/ids.ts';
-import {
-  type AttemptRecord,
-  type ClaimedDelivery,
-  claimDueDeliveries,
-  recordAttempts,
-  releaseDeliveries,
-} from '../../src/store/claims.ts';
+import { type AttemptRecord, recordAttempts } from '../../src/store/attempts.ts';
+import { type ClaimedDelivery, claimDueDeliveries, releaseDeliveries } from '../../src/store/claims.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addDue, addEndpoint } from '../support/deliveries.ts';
@@ -52,6 +47,8 @@ function recordOf(delivery: ClaimedDelivery, change: Partial<AttemptRecord> = {}
   return {
     attemptId: createId('att'),
     deliveryId: delivery.id,
+    endpointId: delivery.endpoint.id,
+    health: 'well',
     owner: delivery.owner,
     fence: delivery.fence,
     startedAt: new Date(),
@@ -64,6 +61,11 @@ function recordOf(delivery: ClaimedDelivery, change: Partial<AttemptRecord> = {}
     delayMs: 0,
     ...change,
   };
+}
+
+/** Whether each was still its holder's. */
+async function record(records: AttemptRecord[]): Promise<boolean[]> {
+  return (await recordAttempts(sql, records)).map(({ isKept }) => isKept);
 }
 
 const idsOf = (deliveries: readonly { id: Id<'dlv'> }[]) => deliveries.map(({ id }) => id);
@@ -95,11 +97,9 @@ describe('a lease', () => {
     const current = await claimOne();
     const before = await rowOf(current);
 
-    assert.deepEqual(await recordAttempts(sql, [recordOf(stale, { statusCode: 500, status: 'failed' })]), [
-      false,
-    ]);
+    assert.deepEqual(await record([recordOf(stale, { statusCode: 500, status: 'failed' })]), [false]);
     assert.deepEqual(await rowOf(current), { ...before, kept: 1 });
-    assert.deepEqual(await recordAttempts(sql, [recordOf(current)]), [true]);
+    assert.deepEqual(await record([recordOf(current)]), [true]);
     const row = await rowOf(current);
     assert.deepEqual([row.status, row.attempts, row.kept, row.owner], ['succeeded', 1, 2, null]);
   });
@@ -108,7 +108,7 @@ describe('a lease', () => {
     await addDue(sql, await addEndpoint(sql), 1);
     const late = await claimOne();
     await endLease(late);
-    assert.deepEqual(await recordAttempts(sql, [recordOf(late)]), [true]);
+    assert.deepEqual(await record([recordOf(late)]), [true]);
     assert.deepEqual(await claim(), []);
   });
 
@@ -133,7 +133,7 @@ describe('a record', () => {
     const [one, other] = await claim();
     assert.ok(one && other);
     const retry = recordOf(one, { statusCode: 500, status: 'pending', delayMs: 5000 });
-    assert.deepEqual(await recordAttempts(sql, [retry, recordOf(other)]), [true, true]);
+    assert.deepEqual(await record([retry, recordOf(other)]), [true, true]);
     await recordAttempts(sql, [retry]);
     await recordAttempts(sql, [retry, recordOf(other)]);
     const row = await rowOf(one);
@@ -147,8 +147,8 @@ describe('a record', () => {
     const retry = recordOf(first, { statusCode: 500, status: 'pending' });
     await recordAttempts(sql, [retry]);
     const second = await claimOne();
-    assert.deepEqual(await recordAttempts(sql, [retry]), [false]);
-    assert.deepEqual(await recordAttempts(sql, [recordOf(second)]), [true]);
+    assert.deepEqual(await record([retry]), [false]);
+    assert.deepEqual(await record([recordOf(second)]), [true]);
     assert.equal((await rowOf(second)).attempts, 2);
   });
 });

@@ -28,12 +28,16 @@ test('secrets are stored sealed, and move to a new key while the old one is stil
     tenant: null,
     description: '',
     types: ['message.received'],
+    rules: {},
+    order: null,
     maxInFlight: 1,
+    ratePerSecond: null,
+    headers: { 'x-api-key': 'of the consumer' },
   });
   const [dump] = await database.hot`SELECT encode(secret, 'escape') AS secret FROM sources`;
   assert.equal(dump?.secret.includes(rotated.secret.slice(6)), false);
 
-  assert.equal(await resealSecrets(db, createKeyring([newKey, oldKey])), 2);
+  assert.equal(await resealSecrets(db, createKeyring([newKey, oldKey])), 3);
   assert.equal(await resealSecrets(db, createKeyring([newKey, oldKey])), 0);
   const source = await findIngressSource(db, createKeyring([newKey]), id);
   assert.deepEqual(source?.secrets, [rotated.secret, created.secret]);

@@ -1,0 +1,174 @@
+import { z } from 'zod';
+import { type Message, placementSchema } from './message.ts';
+import { activeHoursSchema, isActiveAt, nextActiveAt } from './rules/active-hours.ts';
+import { holdsPattern, isAddressed } from './rules/text-patterns.ts';
+
+/** What PostgreSQL's jsonb refuses: U+0000, and half a character. */
+const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed();
+const unstorable = { error: 'must be well-formed text without U+0000' };
+
+const addressPatterns = z
+  .array(
+    z
+      .string()
+      .max(320)
+      .refine(isStorable, unstorable)
+      .regex(/^(?:\*|\S*@[^\s@]+)$/, { error: 'must be an address, @domain, or *' }),
+  )
+  .min(1)
+  .max(500);
+
+const vacationSchema = z
+  .strictObject({ from: z.iso.datetime({ offset: true }), to: z.iso.datetime({ offset: true }) })
+  .refine(({ from, to }) => Date.parse(from) < Date.parse(to), {
+    path: ['to'],
+    error: 'must be later than `from`',
+  });
+
+/** A mail that is of no category is `none`. */
+const categoryNameSchema = z.enum(['bounce', 'complaint', 'autoReply', 'list', 'calendar', 'none']);
+
+/**
+ * What an endpoint wants of the events of its types; everything given must hold. What speaks of a mail, from `senders` to
+ * `maxSizeBytes` and the subject group, holds for other events anyway.
+ */
+export const rulesSchema = z.strictObject({
+  mailboxes: z
+    .array(z.string().regex(/^mbx_[0-9a-f]{32}$/, { error: 'must be the id of a mailbox' }))
+    .min(1)
+    .max(500)
+    .optional()
+    .describe('Events of these; and events that are of no mailbox'),
+  senders: addressPatterns.optional().describe('The From: an address, @domain, or *'),
+  recipients: addressPatterns.optional().describe('One of To, Cc and Bcc'),
+  subjectContains: z
+    .array(z.string().min(1).max(200).refine(isStorable, unstorable))
+    .min(1)
+    .max(100)
+    .optional()
+    .describe(
+      'One of these, in large or small letters; with * or ? in it, it is a pattern of the whole subject',
+    ),
+  placement: z.array(placementSchema).min(1).optional(),
+  category: z.array(categoryNameSchema).min(1).optional().describe('One of these; none: of no category'),
+  hasAttachment: z.boolean().optional().describe('One that is not inline'),
+  maxSizeBytes: z.int().min(1).optional(),
+  activeHours: activeHoursSchema.optional(),
+  vacation: vacationSchema.optional().describe('Nothing is sent from then until then'),
+  outside: z
+    .enum(['hold', 'drop'])
+    .optional()
+    .describe('Outside active hours and in a vacation: sent when that is over (hold, the default), or never'),
+  subjectGroup: z
+    .strictObject({
+      windowMs: z
+        .int()
+        .min(1000)
+        .max(30 * 24 * 3_600_000),
+    })
+    .optional()
+    .describe('Of the mails of one `subjectGroup` of a tenant the first, and for so long no other'),
+});
+
+export type Rules = z.infer<typeof rulesSchema>;
+
+/** What was in the way, by its name in the rules; `types` is those of the endpoint, `cancelled` the end of a replay. */
+export type RuleName = keyof Omit<Rules, 'outside'> | 'types' | 'cancelled';
+
+export type Verdict = { send: true } | { holdUntil: Date; rule: RuleName } | { skip: RuleName };
+
+export type RuledMail = Pick<
+  Message,
+  'from' | 'to' | 'cc' | 'bcc' | 'subject' | 'placement' | 'category' | 'attachments' | 'sizeBytes'
+>;
+
+export type RuledEvent = {
+  mailboxId: string | null;
+  /** The mail of a `message.received`, asked for only where a rule speaks of it; null for other events. */
+  mail: () => RuledMail | null;
+};
+
+/**
+ * Whether an event is to be sent now, later, or not at all, and by which rule. All but the subject group, which takes
+ * memory (`store/subject-groups.ts`).
+ *
+ * A time to hold until is the first minute that is in the active hours and in no vacation.
+ */
+export function judge(rules: Rules, event: RuledEvent, now: Date): Verdict {
+  const { mailboxes } = rules;
+  if (mailboxes !== undefined && event.mailboxId !== null && !mailboxes.includes(event.mailboxId)) {
+    return { skip: 'mailboxes' };
+  }
+  const mail = hasRuleOfMail(rules) ? event.mail() : null;
+  const broken = mail === null ? undefined : findBrokenRule(rules, mail);
+  if (broken !== undefined) return { skip: broken };
+  const rule = findClosed(rules, now);
+  if (rule === undefined) return { send: true };
+  return rules.outside === 'drop' ? { skip: rule } : { rule, holdUntil: opensAt(rules, now) };
+}
+
+type MailRule =
+  | 'senders'
+  | 'recipients'
+  | 'subjectContains'
+  | 'placement'
+  | 'category'
+  | 'hasAttachment'
+  | 'maxSizeBytes';
+
+/** In the order in which the first one broken is told. */
+const MAIL_RULES: { [Name in MailRule]: (wanted: NonNullable<Rules[Name]>, mail: RuledMail) => boolean } = {
+  senders: (patterns, { from }) => isAddressed(patterns, [from]),
+  recipients: (patterns, { to, cc, bcc }) => isAddressed(patterns, [...to, ...cc, ...bcc]),
+  subjectContains: (patterns, { subject }) =>
+    patterns.some((pattern) => holdsPattern(subject ?? '', pattern)),
+  placement: (placements, { placement }) => placements.includes(placement),
+  category: (names, { category }) => names.some((name) => isOfCategory(category, name)),
+  hasAttachment: (wanted, { attachments }) =>
+    attachments.some(({ disposition }) => disposition === 'attachment') === wanted,
+  maxSizeBytes: (most, { sizeBytes }) => sizeBytes <= most,
+};
+
+// The cast holds: these are the keys that are written above.
+const MAIL_RULE_NAMES = Object.keys(MAIL_RULES) as MailRule[];
+
+function hasRuleOfMail(rules: Rules): boolean {
+  return MAIL_RULE_NAMES.some((name) => rules[name] !== undefined);
+}
+
+function findBrokenRule(rules: Rules, mail: RuledMail): MailRule | undefined {
+  const holds = <Name extends MailRule>(name: Name) => {
+    const wanted = rules[name];
+    return wanted === undefined || MAIL_RULES[name](wanted as NonNullable<Rules[Name]>, mail);
+  };
+  return MAIL_RULE_NAMES.find((name) => !holds(name));
+}
+
+type CategoryName = z.infer<typeof categoryNameSchema>;
+
+function isOfCategory(category: RuledMail['category'], name: CategoryName): boolean {
+  if (name !== 'none') return category[name] !== null && category[name] !== false;
+  return !categoryNameSchema.options.some((other) => other !== 'none' && isOfCategory(category, other));
+}
+
+function findClosed(rules: Rules, at: Date): 'vacation' | 'activeHours' | undefined {
+  if (isOnVacation(rules, at)) return 'vacation';
+  return rules.activeHours === undefined || isActiveAt(rules.activeHours, at) ? undefined : 'activeHours';
+}
+
+function isOnVacation({ vacation }: Rules, at: Date): boolean {
+  return (
+    vacation !== undefined &&
+    Date.parse(vacation.from) <= at.getTime() &&
+    at.getTime() < Date.parse(vacation.to)
+  );
+}
+
+/** A vacation may begin before the hours do, and end in the middle of a night; after it there is no other. */
+function opensAt(rules: Rules, now: Date): Date {
+  const { vacation, activeHours } = rules;
+  const nextActive = (at: Date) => (activeHours === undefined ? at : nextActiveAt(activeHours, at));
+  const afterVacation = (at: Date) =>
+    vacation !== undefined && isOnVacation(rules, at) ? new Date(vacation.to) : at;
+  return nextActive(afterVacation(nextActive(afterVacation(now))));
+}
