@@ -4,9 +4,11 @@ import { MailgressError } from '../core/errors.ts';
 import { replaySchema } from '../core/resources.ts';
 import { retryFailed } from '../store/deliveries.ts';
 import { findEndpoint } from '../store/endpoints.ts';
-import { cancelReplay, createReplay, findReplay } from '../store/replays.ts';
+import { cancelReplay, createReplay, findReplay, listReplays } from '../store/replays.ts';
 import { idField, sinceField } from './fields.ts';
 import { answer, createRouter, jsonBody, pathId, problems } from './openapi.ts';
+import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -80,6 +82,24 @@ export function replayRoutes({ database: { sql }, wakeDispatcher }: Services): O
       if (replay === undefined) throw notFound(`endpoint ${id}`);
       wakeDispatcher();
       return c.json(replay, 202);
+    },
+  );
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/replays',
+      tags: ['replays'],
+      summary: 'List replays, newest first',
+      request: { query: z.strictObject({ ...pageQuery, endpoint: idField('ep').optional() }) },
+      responses: { 200: answer('A page', pageSchema(replaySchema)), ...problems(400, 401) },
+    }),
+    async (c) => {
+      const { endpoint: endpointId, ...query } = c.req.valid('query');
+      return c.json(
+        printPage(await listReplays(sql, { ...parsePage(principalOf(c), 'rpl', query), endpointId })),
+        200,
+      );
     },
   );
 

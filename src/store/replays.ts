@@ -1,6 +1,7 @@
 import type { Fragment, Sql } from 'postgres';
 import { createId, firstUuidAt, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Replay } from '../core/resources.ts';
+import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 
 /*
  * A replay queues old events as deliveries of its own, in the order of their ids and a window at a time, so that it holds up
@@ -47,18 +48,39 @@ export async function createReplay(
   return rows.length === 0 ? undefined : findReplay(sql, id);
 }
 
+export async function listReplays(
+  sql: Sql,
+  request: PageRequest & { endpointId?: Id<'ep'> | undefined },
+): Promise<Page<Replay>> {
+  const { endpointId } = request;
+  const rows = await sql<ReplayRow[]>`
+    ${selectReplays(sql)}
+    WHERE ${isInPage(sql, { id: 'id', tenant: 'tenant' }, request)}
+      ${endpointId === undefined ? sql`` : sql`AND endpoint_id = ${uuidOf(endpointId)}`}
+    ${inPageOrder(sql, 'id', request)}`;
+  return toPage(rows.map(toReplay), request);
+}
+
 export async function findReplay(sql: Sql, id: Id<'rpl'>): Promise<Replay | undefined> {
-  const [row] = await sql<ReplayRow[]>`
+  const [row] = await sql<ReplayRow[]>`${selectReplays(sql)} WHERE id = ${uuidOf(id)}`;
+  return row && toReplay(row);
+}
+
+function selectReplays(sql: Sql): Fragment {
+  return sql`
     SELECT id, endpoint_id AS "endpointId", since, until, mailbox_id AS "mailboxId", ignores_rules AS "ignoreRules",
            replays.status, total, queued, made.*, created_at AS "createdAt", completed_at AS "completedAt"
-    FROM replays CROSS JOIN LATERAL (
+    FROM (
+      SELECT replays.*, endpoints.tenant FROM replays JOIN endpoints ON endpoints.id = endpoint_id
+    ) replays CROSS JOIN LATERAL (
       SELECT count(*) FILTER (WHERE status = 'succeeded')::int AS sent,
              count(*) FILTER (WHERE status = 'skipped')::int AS skipped,
              count(*) FILTER (WHERE status = 'failed')::int AS failed
       FROM deliveries WHERE replay_id = replays.id AND replay_id <> '00000000-0000-0000-0000-000000000000'
-    ) made
-    WHERE id = ${uuidOf(id)}`;
-  if (row === undefined) return undefined;
+    ) made`;
+}
+
+function toReplay(row: ReplayRow): Replay {
   return {
     ...row,
     id: idOf('rpl', row.id),

@@ -197,6 +197,36 @@ describe('an endpoint', () => {
     assert.equal(watcher.received.length, 1);
   });
 
+  test('that does nothing but fail for five days is disabled, once, and others are told', async () => {
+    await using watcher = await addConsumer(service, undefined, { types: ['endpoint.disabled'] });
+    await using consumer = await addConsumer(service, (response) => response.writeHead(500).end());
+    await pushMail();
+    const { id } = await deliveryAfter(service, consumer.id, 1);
+    const path = `/v1/endpoints/${consumer.id}`;
+    assert.equal((await service.api('GET', path)).body.failingSince, null);
+    const since = '2026-01-01T00:00:00.000Z';
+    await sql`UPDATE endpoints SET failing_since = ${since} WHERE id = ${consumer.id.slice(3)}`;
+    assert.equal((await service.api('GET', path)).body.failingSince, since);
+    await makeDue(sql, id);
+    const [told] = await watcher.waitFor(1);
+    const { type, data } = JSON.parse(told?.body ?? '');
+    assert.deepEqual(
+      [type, data.endpoint.id, data.endpoint.enabled],
+      ['endpoint.disabled', consumer.id, false],
+    );
+    assert.match(data.reason, /5 days/);
+    const { body: disabled } = await service.api('GET', path);
+    assert.deepEqual([disabled.enabled, disabled.disabledReason], [false, data.reason]);
+    assert.equal((await deliveryAfter(service, consumer.id, 2)).status, 'pending');
+
+    const { body: enabled } = await service.api('POST', `${path}/enable`);
+    assert.deepEqual([enabled.enabled, enabled.failingSince], [true, null]);
+    await makeDue(sql, id);
+    await deliveryAfter(service, consumer.id, 3);
+    assert.equal((await service.api('GET', path)).body.enabled, true);
+    assert.equal(watcher.received.length, 1);
+  });
+
   test('that is sent a test gets it alone, whatever its types', async () => {
     await using other = await addConsumer(service);
     await using consumer = await addConsumer(service, undefined, { types: ['source.silent'] });

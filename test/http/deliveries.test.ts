@@ -113,6 +113,11 @@ test('the list is filtered by endpoint and status', async () => {
   assert.deepEqual(await listed(`endpoint=${two.id}&status=succeeded`), []);
   assert.equal((await listed(`endpoint=${two.id}&status=pending`)).length, 1);
   assert.deepEqual(await listed(`endpoint=ep_${'0'.repeat(32)}`), []);
+  const [{ createdAt }] = await listed(`endpoint=${two.id}`);
+  const after = (ms: number) => new Date(Date.parse(createdAt) + ms).toISOString();
+  assert.equal((await listed(`endpoint=${two.id}&since=${after(-1000)}`)).length, 1);
+  assert.equal((await listed(`endpoint=${two.id}&since=${after(1000)}`)).length, 0);
+  assert.deepEqual(await listed(`endpoint=${two.id}&status=skipped`), []);
   await consumer.close();
 });
 
@@ -121,6 +126,7 @@ test('refuses a filter that can be none', async () => {
     ['status=lost', 'status'],
     ['endpoint=nobody', 'endpoint'],
     ['endpoint=%00', 'endpoint'],
+    ['since=today', 'since'],
   ]) {
     const response = await fetch(`${service.address}/v1/deliveries?${query}`, {
       headers: { authorization: `Bearer ${ADMIN_TOKEN}` },

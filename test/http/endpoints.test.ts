@@ -17,6 +17,8 @@ after(async () => {
   await service.dispose();
 });
 
+const HOURS = { days: [1], start: '09:00', end: '18:00', timeZone: 'Europe/Paris' };
+
 function create(body: unknown, at = strict) {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
   return fetch(`${at.address}/v1/endpoints`, { method: 'POST', headers, body: JSON.stringify(body) });
@@ -55,6 +57,9 @@ test('what is given is kept', async () => {
     description: 'Ünïcode 🎉',
     types: ['gap.opened', 'source.silent'],
     maxInFlight: 1,
+    rules: { senders: ['@b.c'], activeHours: HOURS, outside: 'drop', subjectGroup: { windowMs: 60_000 } },
+    order: 'mailbox',
+    ratePerSecond: 5,
   };
   const { body } = await strict.api('POST', '/v1/endpoints', given);
   for (const [name, value] of Object.entries(given)) assert.deepEqual(body[name], value);
@@ -127,6 +132,25 @@ describe('what is no endpoint is refused, saying where', () => {
     ['a tenant that can be none', { url, tenant: 'a b' }, ['tenant']],
     ['a description with U+0000', { url, description: 'a\0b' }, ['description']],
     ['a description of 1001 characters', { url, description: 'a'.repeat(1001) }, ['description']],
+    ['unknown rules', { url, rules: { sender: ['*'] } }, ['rules']],
+    [
+      'a window of no length',
+      { url, rules: { activeHours: { ...HOURS, end: '09:00' } } },
+      ['rules.activeHours.end'],
+    ],
+    [
+      'a zone that does not exist',
+      { url, rules: { activeHours: { ...HOURS, timeZone: 'Europe/Atlantis' } } },
+      ['rules.activeHours.timeZone'],
+    ],
+    ['another order', { url, order: 'time' }, ['order']],
+    ['no rate', { url, ratePerSecond: 0 }, ['ratePerSecond']],
+    ['a header that is ours', { url, headers: { 'Webhook-Id': 'x' } }, ['headers']],
+    ['a header of the connection', { url, headers: { 'transfer-encoding': 'chunked' } }, ['headers']],
+    ['a header with a line break', { url, headers: { 'x-a': 'a\r\nx-b: c' } }, ['headers']],
+    ['a header twice', { url, headers: { 'x-a': '1', 'X-A': '2' } }, ['headers']],
+    ['a header without a name', { url, headers: { '': '1' } }, ['headers']],
+    ['headers of 5 kB', { url, headers: { a: 'x'.repeat(2500), b: 'x'.repeat(2500) } }, ['headers']],
     ['several faults', { url, types: [], maxInFlight: '1' }, ['types', 'maxInFlight']],
   ];
   for (const [name, body, paths] of cases) {
@@ -187,4 +211,71 @@ test('a deleted endpoint is gone, with what was still to be sent to it', async (
     assert.equal((await strict.api('POST', `${path}/${verb}`)).status, 404);
   }
   assert.equal((await strict.api('GET', `/v1/deliveries/${queued.deliveryId}`)).status, 404);
+});
+
+describe('a change', () => {
+  test('is of what it names alone, and replaces that as a whole', async () => {
+    const { body: made } = await strict.api('POST', '/v1/endpoints', {
+      url: 'https://example.com/',
+      rules: { senders: ['*'], hasAttachment: true },
+      headers: { 'x-a': '1', 'x-b': '2' },
+      tenant: 'acme',
+    });
+    const { secret: _, ...before } = made;
+    const path = `/v1/endpoints/${made.id}`;
+    for (const [change, after] of [
+      [{}, {}],
+      [{ description: 'new' }, {}],
+      [{ url: 'https://example.com/new' }, {}],
+      [{ rules: { maxSizeBytes: 5 } }, {}],
+      [{ order: 'mailbox', ratePerSecond: 3, maxInFlight: 2 }, {}],
+      [{ order: null, ratePerSecond: null }, {}],
+      [{ types: ['gap.opened'] }, {}],
+      [{ headers: { 'x-c': '3' } }, { headerNames: ['x-c'] }],
+      [{ headers: {} }, { headerNames: [] }],
+    ] as [Record<string, unknown>, Record<string, unknown>][]) {
+      const { headers: __, ...told } = change;
+      Object.assign(before, told, after);
+      assert.deepEqual(await strict.api('PATCH', path, change), { status: 200, body: before });
+      assert.deepEqual((await strict.api('GET', path)).body, before);
+    }
+  });
+
+  test('that cannot be is refused, and changes nothing', async () => {
+    const { body: made } = await strict.api('POST', '/v1/endpoints', { url: 'https://example.com/' });
+    const path = `/v1/endpoints/${made.id}`;
+    for (const [change, code] of [
+      [{ url: 'http://10.0.0.1/' }, 'egress_blocked'],
+      [{ url: 'https://user:pass@example.com/' }, 'egress_blocked'],
+      [{ tenant: 'acme' }, 'bad_request'],
+      [{ enabled: false }, 'bad_request'],
+      [{ types: [] }, 'bad_request'],
+      [{ rules: null }, 'bad_request'],
+      [{ description: 'x', rules: { placement: ['x'] } }, 'bad_request'],
+    ] as const) {
+      const { status, body } = await strict.api('PATCH', path, change);
+      assert.deepEqual([status, body.code], [400, code]);
+    }
+    const { secret: _, ...endpoint } = made;
+    assert.deepEqual((await strict.api('GET', path)).body, endpoint);
+    assert.equal((await strict.api('PATCH', `/v1/endpoints/ep_${'0'.repeat(32)}`, {})).status, 404);
+  });
+});
+
+test('headers of an endpoint go along with each webhook, and no answer shows their values', async () => {
+  const consumer = await startConsumer();
+  const headers = { 'X-Api-Key': 's3cret-word', authorization: 'Bearer s3cret-word' };
+  const made = await service.api('POST', '/v1/endpoints', { url: consumer.url, headers });
+  const path = `/v1/endpoints/${made.body.id}`;
+  assert.deepEqual(made.body.headerNames, ['X-Api-Key', 'authorization']);
+  const { body: queued } = await service.api('POST', `${path}/test`);
+  const [webhook] = await consumer.waitFor(1);
+  assert.equal(webhook?.headers['x-api-key'], 's3cret-word');
+  assert.equal(webhook?.headers.authorization, 'Bearer s3cret-word');
+  new Webhook(made.body.secret).verify(webhook?.body ?? '', webhook?.headers as Record<string, string>);
+  const answers = [made, await service.api('GET', path), await service.api('GET', '/v1/endpoints?limit=500')];
+  answers.push(await service.api('GET', `/v1/deliveries/${queued.deliveryId}`));
+  assert.ok(!JSON.stringify(answers).includes('s3cret') && !webhook?.body.includes('s3cret'));
+  await service.api('DELETE', path);
+  await consumer.close();
 });

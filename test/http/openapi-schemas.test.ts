@@ -15,6 +15,7 @@ import { type NamedOperation, operationsOf, readDocument, type Schema } from './
 
 let service: TestService;
 let source: PushSource & { mailboxId: string };
+let endpointId: string;
 let operations: NamedOperation[];
 before(async () => {
   const { google, microsoft } = readConfig({});
@@ -25,6 +26,7 @@ before(async () => {
     microsoft: { ...microsoft, client },
   });
   source = await addSource(service);
+  endpointId = (await service.api('POST', '/v1/endpoints', { url: 'https://example.com/' })).body.id;
   operations = operationsOf(await readDocument(service.address));
 });
 after(() => service.dispose());
@@ -102,7 +104,28 @@ describe('its schemas are the ones that validate', () => {
       { url, maxInFlight: 1.5 },
       { url, tenant: 'a b' },
       { url, description: 'a'.repeat(1001) },
-      { url, rules: {} },
+      { url, rules: {}, order: 'mailbox', ratePerSecond: 5, headers: { 'x-a': 'b' } },
+      { url, rules: { senders: ['@example.com', '*'], placement: ['inbox'] } },
+      { url, rules: { senders: ['example.com'] } },
+      { url, rules: { sender: ['*'] } },
+      { url, rules: { activeHours: { days: [8], start: '09:00', end: '18:00', timeZone: 'UTC' } } },
+      { url, order: 'time' },
+      { url, ratePerSecond: 0 },
+      { url, headers: { 'x-a': 1 } },
+    ],
+    'PATCH /v1/endpoints/{id}': [
+      {},
+      { description: 'changed', order: null, rules: { outside: 'drop' } },
+      { rules: { outside: 'wait' } },
+      { types: [] },
+      { tenant: 'acme' },
+    ],
+    'POST /v1/endpoints/{id}/retry': [{ since: '2026-11-20T10:00:00Z' }, {}, { since: 'yesterday' }],
+    'POST /v1/endpoints/{id}/replay': [
+      { since: '2026-11-20T10:00:00Z', ignoreRules: true },
+      { since: '2026-11-20' },
+      { since: '2026-11-20T10:00:00Z', ignoreRules: 1 },
+      {},
     ],
     'POST /v1/keys': [
       { role: 'reader' },
@@ -129,7 +152,11 @@ describe('its schemas are the ones that validate', () => {
       const [method = '', path = ''] = name.split(' ');
       const schema = operationOf(name).requestBody?.content['application/json']?.schema;
       for (const value of values) {
-        const id = path.includes('/sources/{id}') ? source.id : source.mailboxId;
+        const id = path.includes('/sources/{id}')
+          ? source.id
+          : path.includes('/endpoints/{id}')
+            ? endpointId
+            : source.mailboxId;
         const { status } = await service.api(method, path.replace('{id}', id), value);
         // A body may be right, and its time or place wrong: 409, or 503 for a provider that is not set up.
         assert.equal(
@@ -197,6 +224,7 @@ describe('its schemas are the ones that validate', () => {
   test('of answers', async () => {
     const { body: endpoint } = await service.api('POST', '/v1/endpoints', { url });
     await service.api('POST', `/v1/endpoints/${endpoint.id}/test`);
+    await service.api('POST', `/v1/endpoints/${endpoint.id}/replay`, { since: '2026-01-01T00:00:00Z' });
     await service.push(source, batch([gmailItem('a2', mailOf('Whole now'))]));
     let looked = 0;
     for (const { path, method, operation } of operations) {

@@ -84,6 +84,8 @@ describe('a replay', () => {
     const done = await replayIn(made.id, 'completed');
     assert.deepEqual([done.queued, done.sent, done.skipped, done.failed], [5, 5, 0, 0]);
     assert.ok(done.completedAt >= done.createdAt);
+    const list = (await service.api('GET', `/v1/replays?endpoint=${consumer.id}`)).body.data;
+    assert.deepEqual(list, [done]);
     const deliveries = (await service.api('GET', `/v1/deliveries?endpoint=${consumer.id}`)).body.data;
     assert.ok(deliveries.every(({ replayId }: { replayId: string }) => replayId === made.id));
   });
