@@ -17,7 +17,9 @@ import { normalize } from '../src/core/normalize.ts';
 import { createKeyring } from '../src/core/sealed.ts';
 import { createSecret } from '../src/core/signature.ts';
 import { createEgress } from '../src/deliver/egress.ts';
+import { createFeedHub } from '../src/deliver/feed-hub.ts';
 import { createApp } from '../src/http/app.ts';
+import { printForStream } from '../src/http/event-stream.ts';
 import type { Ingest } from '../src/ingest.ts';
 import { createConsents } from '../src/sources/oauth/consent.ts';
 import { openDatabase } from '../src/store/database.ts';
@@ -92,6 +94,7 @@ const app = createApp({
   pubsub: undefined,
   gmail: { create: nobody, change: nobody, connect: nobody, prepareEnd: nobody },
   imap: { create: nobody, change: nobody, reset: nobody, wake: () => {} },
+  feed: createFeedHub({ read: nobody, print: printForStream }),
   wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},

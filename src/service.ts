@@ -5,12 +5,14 @@ import type { Id } from './core/ids.ts';
 import { createKeyring, type Keyring } from './core/sealed.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress, type Egress } from './deliver/egress.ts';
+import { createFeedHub } from './deliver/feed-hub.ts';
 import { createGuardedPost } from './deliver/guarded-post.ts';
 import { createPoster } from './deliver/post.ts';
 import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
 import { connectLink } from './http/connect-link.ts';
+import { printForStream } from './http/event-stream.ts';
 import { startHttpServer } from './http/server.ts';
 import type { ConnectSource } from './http/services.ts';
 import type { AccessOptions } from './imap/access.ts';
@@ -25,6 +27,8 @@ import { createSrvResolver } from './sources/imap/find-server.ts';
 import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { type Database, openDatabase } from './store/database.ts';
+import { readFeed } from './store/feed.ts';
+import { createFeedBell, EVENTS_CHANNEL } from './store/feed-bell.ts';
 import { rememberSources } from './store/ingress-sources.ts';
 import { resealSecrets } from './store/secrets.ts';
 import { type ActivityRecorder, createActivityRecorder } from './store/source-activity.ts';
@@ -130,8 +134,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       ? startDispatcher({ database, keyring, poster, log, random, scanIntervalMs })
       : undefined;
     if (dispatcher !== undefined) stops.add(() => dispatcher.stop());
-    const onEvent = dispatcher === undefined ? notifyDispatcher(database) : dispatcher.wake;
-    const core = startCore(options, base, stops, { onEvent, wakeDispatcher: dispatcher?.wake });
+    const bell = createFeedBell(database);
+    stops.add(async () => bell.stop());
+    const feed = createFeedHub({
+      read: (request) => database.inTime(readFeed(database.sql, request)),
+      print: printForStream,
+      onFirstClient: () => database.listen(EVENTS_CHANNEL, feed.wake),
+      onReadError: (error) => log.warn({ reason: describeStoreError(error) }, 'could not read the feed'),
+    });
+    const onStored = () => {
+      feed.wake();
+      bell.ring();
+    };
+    const wakeDispatcher = dispatcher?.wake ?? notifyDispatcher(database);
+    const onEvent = () => {
+      wakeDispatcher();
+      onStored();
+    };
+    const core = startCore(options, base, stops, { onEvent, onStored, wakeDispatcher: dispatcher?.wake });
     const { ingest, activity } = core;
     const gmail = startGmail({
       ...options,
@@ -161,6 +181,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       activity,
       pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
+      feed,
       wakeDispatcher: onEvent,
       consents: createConsents(options),
       connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
@@ -173,6 +194,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const server = await startHttpServer(app.fetch, options);
     address = server.address;
     stops.add(() => server.drain());
+    // Their requests never end by themselves.
+    stops.add(async () => feed.stop());
     return { address, publicUrl: options.publicUrl ?? address, stop: () => stops.all() };
   } catch (error) {
     await stops.all();
@@ -185,8 +208,14 @@ export async function startWorker(options: WorkerOptions): Promise<{ stop(): Pro
   const stops = createStops();
   try {
     const base = await openBase(options, stops);
-    const onEvent = notifyDispatcher(base.database);
-    const core = startCore(options, base, stops, { onEvent, wakeDispatcher: undefined });
+    const bell = createFeedBell(base.database);
+    stops.add(async () => bell.stop());
+    const notify = notifyDispatcher(base.database);
+    const onEvent = () => {
+      notify();
+      bell.ring();
+    };
+    const core = startCore(options, base, stops, { onEvent, onStored: bell.ring, wakeDispatcher: undefined });
     const { capacity, only } = options;
     const worker = startImapWorker({ ...imapOptions(options, base), ...core, onEvent, capacity, only });
     stops.add(() => worker.stop());
@@ -214,7 +243,11 @@ function startCore(
   { log, silentAfterMs, outageAfterMs, silenceLookMs: lookMs }: CoreOptions,
   { database }: Base,
   stops: Stops,
-  { onEvent, wakeDispatcher }: { onEvent: () => void; wakeDispatcher: (() => void) | undefined },
+  {
+    onEvent,
+    onStored,
+    wakeDispatcher,
+  }: { onEvent: () => void; onStored: () => void; wakeDispatcher: (() => void) | undefined },
 ): { ingest: Ingest; activity: ActivityRecorder } {
   const silence = startSilenceWatch({ database, log, onEvent, silentAfterMs, outageAfterMs, lookMs });
   stops.add(() => silence.stop());
@@ -225,6 +258,7 @@ function startCore(
   const commit = createMailCommit(database.hot, {
     deadlineMs: database.deadlineMs,
     onDeliveries: () => wakeDispatcher?.(),
+    onStored,
     ...(wakeDispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
   });
   stops.add(() => commit.drained());

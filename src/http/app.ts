@@ -12,6 +12,7 @@ import { limitBody } from './body.ts';
 import { connectLinkRoutes, connectRoutes } from './connect.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { endpointRoutes } from './endpoints.ts';
+import { eventStreamRoutes } from './event-stream.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
@@ -83,6 +84,7 @@ export function createApp(services: Services): OpenAPIHono {
     messageRoutes,
     deliveryRoutes,
     eventRoutes,
+    eventStreamRoutes,
     stubRoutes,
   ]) {
     app.route('/', routes(services));

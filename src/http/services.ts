@@ -3,6 +3,7 @@ import type { Id } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
+import type { FeedHub } from '../deliver/feed-hub.ts';
 import type { GmailSources } from '../gmail/connect.ts';
 import type { ImapSources } from '../imap/sources.ts';
 import type { Ingest } from '../ingest.ts';
@@ -25,6 +26,8 @@ export type Services = {
   /** Undefined: pushes of Pub/Sub are not configured. */
   pubsub: Pubsub | undefined;
   egress: Egress;
+  /** Whoever follows the log. */
+  feed: FeedHub;
   gmail: GmailSources;
   imap: ImapSources;
   /** Call after a change that made a source due. */

@@ -1,0 +1,130 @@
+import type { ServerResponse } from 'node:http';
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { z } from 'zod';
+import type { FeedHubOptions, FeedSink } from '../deliver/feed-hub.ts';
+import { FEED_START, type FeedPosition, findFeedEnd } from '../store/feed.ts';
+import { parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
+import { createRouter, problems } from './openapi.ts';
+import type { Services } from './services.ts';
+
+/** What a client may have outstanding: with more it is dropped, and resumes where it was. */
+const MAX_HELD_BYTES = 1024 * 1024;
+
+/** The stream as Server-Sent Events (HTML Standard, section 9.2). */
+export const printForStream: FeedHubOptions['print'] = {
+  event: (event) => Buffer.from(`id: ${printCursor(event.position)}\ndata: ${printEvent(event)}\n\n`),
+  // An id without data is no event to the client, but where it resumes.
+  mark: (position) => Buffer.from(position === undefined ? ':\n\n' : `:\nid: ${printCursor(position)}\n\n`),
+};
+
+const query = z.strictObject({
+  after: z
+    .string()
+    .max(100)
+    .optional()
+    .describe('A `cursor` or `next`; `start`: from the beginning; absent or `now`: only what comes'),
+  types: typesField.optional().describe('Comma-separated; absent: all'),
+});
+
+/** The log as it grows, for as long as the client stays. */
+export function eventStreamRoutes(services: Services): OpenAPIHono {
+  const { database, feed } = services;
+  const router = createRouter();
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/events/stream',
+      tags: ['events'],
+      summary: 'Follow the log as Server-Sent Events; `Last-Event-ID` resumes behind that event',
+      request: {
+        query,
+        headers: z.object({
+          'last-event-id': z.string().max(100).optional().describe('Counts before `after`'),
+        }),
+      },
+      responses: {
+        200: {
+          description:
+            'Each event as `GET /v1/events` has it, with its `cursor` as the id; a comment each 15 s',
+          content: { 'text/event-stream': { schema: z.string() } },
+        },
+        ...problems(400, 401),
+      },
+    }),
+    async (c) => {
+      const { after, types = [] } = c.req.valid('query');
+      const position = await findStart(after, c.req.header('last-event-id'));
+      return c.body(openStream({ after: position, types }, c), 200, {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store',
+        // nginx would gather events in its buffers.
+        'x-accel-buffering': 'no',
+      });
+    },
+  );
+
+  async function findStart(
+    after: string | undefined,
+    lastEventId: string | undefined,
+  ): Promise<FeedPosition> {
+    // EventSource keeps the URL it was made with, and its `after`, when it connects again.
+    if (lastEventId !== undefined && lastEventId !== '') return parseCursor(lastEventId, 'Last-Event-ID');
+    if (after === 'start') return FEED_START;
+    if (after === undefined || after === 'now') return findFeedEnd(database.sql);
+    return parseCursor(after);
+  }
+
+  function openStream(
+    request: { after: FeedPosition; types: string[] },
+    c: Context,
+  ): ReadableStream<Uint8Array> {
+    let close = () => {};
+    const onRoom: (() => void)[] = [];
+    const makeRoom = () => {
+      for (const resolve of onRoom.splice(0)) resolve();
+    };
+    const over = () => {
+      close();
+      makeRoom();
+    };
+    // A client that goes shows at one or the other, by how it goes.
+    c.req.raw.signal.addEventListener('abort', over, { once: true });
+    return new ReadableStream<Uint8Array>(
+      {
+        start(controller) {
+          const sink: FeedSink = {
+            write(bytes) {
+              if ((controller.desiredSize ?? 0) <= 0) return false;
+              controller.enqueue(bytes);
+              return true;
+            },
+            hasRoom: () =>
+              (controller.desiredSize ?? 0) > 0
+                ? Promise.resolve()
+                : new Promise((resolve) => onRoom.push(resolve)),
+            end() {
+              controller.close();
+              makeRoom();
+            },
+            drop() {
+              makeRoom();
+              const connection: { outgoing?: ServerResponse } = c.env;
+              connection.outgoing?.destroy();
+            },
+          };
+          controller.enqueue(Buffer.from(`retry: ${RECONNECT_MS}\n\n`));
+          close = feed.subscribe(request, sink).close;
+        },
+        pull: makeRoom,
+        cancel: over,
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: MAX_HELD_BYTES }),
+    );
+  }
+
+  return router;
+}
+
+const RECONNECT_MS = 2000;
