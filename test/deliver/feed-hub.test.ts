@@ -15,13 +15,15 @@ import { createRandom, type Random } from '../support/random.ts';
  * nothing out of order. `npm run test:long` has 10,000 rounds; MAILGRESS_TEST_SEED takes another seed.
  */
 
-const ROUNDS = process.env.MAILGRESS_TEST_FEED === 'full' ? 10_000 : 100;
-const ROUNDS_OF_A_HUB = 50;
+const ROUNDS = process.env.MAILGRESS_TEST_FEED === 'full' ? 10_000 : 50;
+const ROUNDS_OF_A_HUB = 25;
 const SEED = Number(process.env.MAILGRESS_TEST_SEED ?? 1);
 const TYPES = ['gap.opened', 'gap.recovered'];
 
 let database: Database;
 let writers: postgres.Sql;
+/** Stopped whatever a test comes to: their timers would keep the file alive. */
+const hubs: FeedHub[] = [];
 let drop: () => Promise<void>;
 before(async () => {
   const created = await createTestDatabase();
@@ -31,6 +33,7 @@ before(async () => {
   writers = postgres(created.url, { max: 9, connection: { synchronous_commit: 'off' } });
 });
 after(async () => {
+  for (const hub of hubs) hub.stop();
   await writers.end();
   await database.close();
   await drop();
@@ -86,10 +89,10 @@ function createClient(hub: FeedHub, start: FeedPosition, types: string[], random
       { after: position, types },
       {
         write(bytes) {
-          assert.ok(isMine, 'nothing is written to one who has left');
           if (held >= limit) return false;
           held++;
           void hop(random.below(4)).then(() => held--);
+          if (!isMine) strays++;
           for (const line of Buffer.from(bytes).toString().split('\n').slice(0, -1)) {
             const one: { id?: string; position?: FeedPosition } = JSON.parse(line);
             if (one.id !== undefined) got.push(one.id);
@@ -173,11 +176,15 @@ async function readLog(from: FeedPosition): Promise<{ id: string; type: string; 
   }
 }
 
+/** What was written to someone who had left. */
+let strays = 0;
+
 test(`${ROUNDS} rounds of eight writers and a long transaction: every client gets the log, whole and once`, async () => {
   const random = createRandom(SEED);
   let clientCount = 0;
   for (let round = 0; round < ROUNDS; ) {
     const hub = createHub(random);
+    hubs.push(hub);
     const start = await findFeedEnd(database.sql);
     const clients: ReturnType<typeof createClient>[] = [];
     let endLong: (() => Promise<void>) | undefined;
@@ -212,8 +219,8 @@ test(`${ROUNDS} rounds of eight writers and a long transaction: every client get
     clientCount += clients.length;
     for (const client of clients) client.close();
     assert.equal(hub.clientCount(), 0);
-    hub.stop();
   }
+  assert.equal(strays, 0);
   assert.ok(clientCount > ROUNDS / 10, `${clientCount} clients`);
 });
 
@@ -227,6 +234,7 @@ test('however many clients there are, each event is read once', async () => {
     print,
     pollMs: 60_000,
   });
+  hubs.push(hub);
   const start = await findFeedEnd(database.sql);
   const clients = Array.from({ length: 200 }, () =>
     createClient(hub, start, [], { below: () => 0, pick: (all) => all.at(-1) as never }),
@@ -242,7 +250,6 @@ test('however many clients there are, each event is read once', async () => {
   }
   // One of each event, and some that came too early to see it.
   assert.ok(reads - before <= 25, `${reads - before} reads`);
-  hub.stop();
 });
 
 test('reads nothing while nobody follows', async () => {
