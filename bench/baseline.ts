@@ -21,6 +21,7 @@ import { createFeedHub } from '../src/deliver/feed-hub.ts';
 import { createApp } from '../src/http/app.ts';
 import { printForStream } from '../src/http/event-stream.ts';
 import type { Ingest } from '../src/ingest.ts';
+import { createMetrics } from '../src/ops/metrics.ts';
 import { createConsents } from '../src/sources/oauth/consent.ts';
 import { openDatabase } from '../src/store/database.ts';
 import type { IngressSource } from '../src/store/sources.ts';
@@ -100,6 +101,9 @@ const app = createApp({
   wakeDispatcher: () => {},
   consents: createConsents(readConfig({})),
   connectSource: async () => undefined,
+  metricsToken: undefined,
+  metrics: createMetrics(),
+  processMetrics: { print: () => '', stop: () => {} },
   adminToken: 'a token for the bench, of 24 characters',
   bodyLimitBytes: 50_000_000,
   publicUrl: () => '',

@@ -3,6 +3,7 @@ import type { GoogleConfig, MicrosoftConfig } from './config.ts';
 import { createConnectSource } from './connect-source.ts';
 import type { Id } from './core/ids.ts';
 import { createKeyring, type Keyring } from './core/sealed.ts';
+import { countAttempts, countMails } from './count.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress, type Egress } from './deliver/egress.ts';
 import { createFeedHub } from './deliver/feed-hub.ts';
@@ -19,6 +20,8 @@ import type { AccessOptions } from './imap/access.ts';
 import { createImapSources } from './imap/sources.ts';
 import { startImapWorker } from './imap/worker.ts';
 import { createIngest, type Ingest } from './ingest.ts';
+import { createMetrics } from './ops/metrics.ts';
+import { startProcessMetrics } from './ops/process-metrics.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
 import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
@@ -74,6 +77,8 @@ export type ServiceOptions = CoreOptions & {
   port: number;
   publicUrl: string | undefined;
   adminToken: string;
+  /** A key for `/metrics` alone. */
+  metricsToken?: string | undefined;
   dispatch: boolean;
   /** IMAP sessions are held by this process too. */
   imap?: boolean;
@@ -122,6 +127,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   try {
     const base = await openBase(options, stops);
     const { database, keyring, egress } = base;
+    const metrics = createMetrics();
+    const processMetrics = startProcessMetrics();
+    stops.add(async () => processMetrics.stop());
     const poster = createPoster({
       egress,
       userAgent: `Mailgress/${options.version}`,
@@ -131,7 +139,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stops.add(() => poster.close());
     const { random, scanIntervalMs } = options;
     const dispatcher = options.dispatch
-      ? startDispatcher({ database, keyring, poster, log, random, scanIntervalMs })
+      ? startDispatcher({
+          database,
+          keyring,
+          poster,
+          log,
+          random,
+          scanIntervalMs,
+          onAttempt: countAttempts(metrics),
+        })
       : undefined;
     if (dispatcher !== undefined) stops.add(() => dispatcher.stop());
     const bell = createFeedBell(database);
@@ -152,10 +168,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       onStored();
     };
     const core = startCore(options, base, stops, { onEvent, onStored, wakeDispatcher: dispatcher?.wake });
-    const { ingest, activity } = core;
+    const ingest = countMails(core.ingest, metrics);
+    const { activity } = core;
     const gmail = startGmail({
       ...options,
       ...core,
+      ingest,
       database,
       keyring,
       reconnectUrl: (mailboxId) =>
@@ -165,7 +183,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stops.add(() => gmail.stop());
     const imap = imapOptions(options, base);
     if (options.imap === true) {
-      const worker = startImapWorker({ ...imap, ...core, onEvent });
+      const worker = startImapWorker({ ...imap, ...core, ingest, onEvent });
       stops.add(() => worker.stop());
     }
     const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
@@ -186,6 +204,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       consents: createConsents(options),
       connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
       adminToken: options.adminToken,
+      metricsToken: options.metricsToken,
+      metrics,
+      processMetrics,
       bodyLimitBytes: options.bodyLimitBytes,
       publicUrl: () => options.publicUrl ?? address,
       version: options.version,

@@ -18,6 +18,7 @@ import { healthRoutes } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import { mailboxRoutes } from './mailboxes.ts';
 import { messageRoutes } from './messages.ts';
+import { metricsRoutes } from './metrics.ts';
 import { createRouter } from './openapi.ts';
 import { logProblem, notFound, problemResponse, toMailgressError } from './problem.ts';
 import { pubsubRoutes } from './pubsub.ts';
@@ -60,6 +61,7 @@ export function createApp(services: Services): OpenAPIHono {
   // A browser comes here, by a link that carries its own right.
   app.route('/', connectRoutes(services));
   app.route('/', healthRoutes(services));
+  app.route('/', metricsRoutes(services));
   app.doc31('/openapi.json', {
     openapi: '3.1.0',
     info: {

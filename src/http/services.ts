@@ -7,6 +7,8 @@ import type { FeedHub } from '../deliver/feed-hub.ts';
 import type { GmailSources } from '../gmail/connect.ts';
 import type { ImapSources } from '../imap/sources.ts';
 import type { Ingest } from '../ingest.ts';
+import type { Metrics } from '../ops/metrics.ts';
+import type { ProcessMetrics } from '../ops/process-metrics.ts';
 import type { VerifyPushToken } from '../sources/gmail/push-token.ts';
 import type { Consents } from '../sources/oauth/consent.ts';
 import type { OAuthProvider } from '../sources/oauth/providers.ts';
@@ -37,6 +39,10 @@ export type Services = {
   consents: Consents;
   connectSource: ConnectSource;
   adminToken: string;
+  /** A key for `/metrics` alone. */
+  metricsToken: string | undefined;
+  metrics: Metrics;
+  processMetrics: ProcessMetrics;
   bodyLimitBytes: number;
   /** The base URL others reach us under, without a trailing slash. */
   publicUrl: () => string;
