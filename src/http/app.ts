@@ -11,6 +11,8 @@ import { requireKey } from './auth.ts';
 import { limitBody } from './body.ts';
 import { connectLinkRoutes, connectRoutes } from './connect.ts';
 import { deliveryRoutes } from './deliveries.ts';
+import { docsRoutes } from './docs.ts';
+import { describeWebhooks, documentOf } from './document.ts';
 import { endpointRoutes } from './endpoints.ts';
 import { eventStreamRoutes } from './event-stream.ts';
 import { eventRoutes } from './events.ts';
@@ -62,16 +64,13 @@ export function createApp(services: Services): OpenAPIHono {
   app.route('/', connectRoutes(services));
   app.route('/', healthRoutes(services));
   app.route('/', metricsRoutes(services));
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: {
-      title: 'Mailgress',
-      version: services.version,
-      description: 'New mail, stored once, delivered as signed webhooks.',
-    },
-    security: [{ key: [] }],
-  });
-  app.openAPIRegistry.registerComponent('securitySchemes', 'key', { type: 'http', scheme: 'bearer' });
+  const document = documentOf(services.version);
+  app.doc31('/openapi.json', document);
+  app.route(
+    '/',
+    docsRoutes(() => app.getOpenAPI31Document(document)),
+  );
+  describeWebhooks(app.openAPIRegistry);
 
   app.use('/v1/*', requireKey(services.adminToken));
   app.use('/v1/*', limitBody(API_BODY_LIMIT_BYTES));
