@@ -31,14 +31,14 @@ export async function readStatistics(sql: Sql): Promise<Statistics> {
     ), writing AS (
       SELECT xact_start AS since FROM pg_stat_activity WHERE backend_xid IS NOT NULL
       UNION ALL SELECT prepared FROM pg_prepared_xacts
-    ), state AS (
+    ), standing AS (
       SELECT kind, state, count(*)::int AS count FROM sources GROUP BY kind, state
     )
     SELECT pending.count AS "pendingDeliveries", coalesce(oldest, 0) AS "oldestPendingSeconds",
            greatest(coalesce(overdue, 0), 0) AS "overdueSeconds",
            (SELECT greatest(coalesce(extract(epoch FROM clock_timestamp() - min(since)), 0), 0)::float8
             FROM writing) AS "feedLagSeconds",
-           (SELECT coalesce(json_agg(state ORDER BY kind, state.state), '[]') FROM state) AS sources,
+           (SELECT coalesce(json_agg(standing ORDER BY kind, state), '[]') FROM standing) AS sources,
            (SELECT coalesce(json_agg(json_build_object('table', relname, 'count', n_dead_tup) ORDER BY relname), '[]')
             FROM pg_stat_user_tables
             WHERE schemaname = current_schema() AND relname = ANY (${HOT_TABLES}::text[])) AS "deadTuples"
