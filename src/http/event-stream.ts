@@ -56,6 +56,11 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
     async (c) => {
       const { after, types = [] } = c.req.valid('query');
       const position = await findStart(after, c.req.header('last-event-id'));
+      // A stream that nobody reads would not end: of HEAD, and when this took so long that the caller was told so or left.
+      const { outgoing }: { outgoing?: ServerResponse } = c.env ?? {};
+      if (c.req.method === 'HEAD' || outgoing?.headersSent || outgoing?.destroyed) {
+        return c.body(null, 200, { 'content-type': 'text/event-stream' });
+      }
       return c.body(openStream({ after: position, types }, c), 200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
