@@ -193,17 +193,27 @@ test('drops a client that does not read, which resumes; one that reads gets ever
   quick.leave();
 });
 
-test('forgets clients that leave, however they do', async () => {
+async function clientCount(): Promise<number> {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+  const text = await (await fetch(`${service.address}/metrics`, { headers })).text();
+  return Number(/^mailgress_feed_clients (\d+)$/m.exec(text)?.[1]);
+}
+
+test('forgets clients that leave, however they do, and keeps none for HEAD', async () => {
+  await waitUntil('those of other tests have gone', async () => (await clientCount()) === 0);
   const one = await follow();
   const two = await followWithoutReading();
   await one.isReady();
+  assert.equal(await clientCount(), 2);
+  const head = await fetch(`${service.address}/v1/events/stream`, {
+    method: 'HEAD',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+  });
+  assert.equal(head.headers.get('content-type'), 'text/event-stream');
+  assert.equal(await clientCount(), 2);
   one.leave();
   two.destroy();
-  // Who is forgotten does not hold up a stop.
-  const id = await addMail();
-  const three = await follow('?after=start');
-  await waitUntil('it has come', () => idsOf(three.events).includes(id));
-  three.leave();
+  await waitUntil('they are forgotten', async () => (await clientCount()) === 0);
 });
 
 test('a stop of the service ends streams in order, at once', async () => {
