@@ -17,8 +17,11 @@ import { normalize } from '../src/core/normalize.ts';
 import { createKeyring } from '../src/core/sealed.ts';
 import { createSecret } from '../src/core/signature.ts';
 import { createEgress } from '../src/deliver/egress.ts';
+import { createFeedHub } from '../src/deliver/feed-hub.ts';
 import { createApp } from '../src/http/app.ts';
+import { printForStream } from '../src/http/event-stream.ts';
 import type { Ingest } from '../src/ingest.ts';
+import { createMetrics } from '../src/ops/metrics.ts';
 import { createConsents } from '../src/sources/oauth/consent.ts';
 import { openDatabase } from '../src/store/database.ts';
 import type { IngressSource } from '../src/store/sources.ts';
@@ -92,12 +95,16 @@ const app = createApp({
   pubsub: undefined,
   gmail: { create: nobody, change: nobody, connect: nobody, prepareEnd: nobody },
   imap: { create: nobody, change: nobody, reset: nobody, wake: () => {} },
+  feed: createFeedHub({ read: nobody, print: printForStream }),
   wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},
   consents: createConsents(readConfig({})),
   connectSource: async () => undefined,
   identify: async () => undefined,
+  metricsToken: undefined,
+  metrics: createMetrics(),
+  processMetrics: { print: () => '', stop: () => {} },
   bodyLimitBytes: 50_000_000,
   publicUrl: () => '',
   version: '0.0.0',

@@ -15,6 +15,7 @@ import postgres from 'postgres';
 import { openEmbedded } from '../src/store/embedded.ts';
 import type { ConsumerOrder, ConsumerReport } from './consumer.ts';
 import { measureDeliver, printDeliver } from './deliver.ts';
+import { measureFeed, printFeed } from './feed.ts';
 import { measureImap, printImap } from './imap.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
@@ -26,7 +27,7 @@ import { machine, median, printSection, type Row, type Section } from './report.
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
 const USAGE = `npm run bench -- [WHAT ...] [options]
-  WHAT           plain, mime, latency, push, deliver or imap; without it all but imap, which needs Dovecot
+  WHAT           plain, mime, latency, push, deliver, feed or imap; without it all but imap, which needs Dovecot
   --quick        one short round: for a look, not for figures
   --only WHAT    the same as WHAT
   --json FILE    write the figures there as well
@@ -91,11 +92,23 @@ async function main(): Promise<void> {
     }
     return;
   }
+  const load = fork(new URL('load.ts', import.meta.url));
+  children.push(load);
+  const feed = wants('feed')
+    ? await measureFeed({ createDatabase, send: (order) => send(load, order), isQuick: options.quick, note })
+    : undefined;
+  note('');
+  if (feed !== undefined) process.stdout.write(printFeed(feed));
+  if (wanted.size === 1 && feed !== undefined) {
+    process.stdout.write(`${JSON.stringify(machine())}\n`);
+    if (options.json !== undefined) {
+      await writeFile(options.json, `${JSON.stringify({ machine: machine(), feed }, null, 2)}\n`);
+    }
+    return;
+  }
   const consumer = fork(new URL('consumer.ts', import.meta.url));
   children.push(consumer);
   const [{ url: consumerUrl }] = (await once(consumer, 'message')) as [{ url: string }];
-  const load = fork(new URL('load.ts', import.meta.url));
-  children.push(load);
 
   const profileTo = options.profile === undefined ? undefined : resolve(options.profile);
   if (profileTo !== undefined) await mkdir(profileTo, { recursive: true });
@@ -182,6 +195,7 @@ async function main(): Promise<void> {
       rounds: ROUNDS,
       imap,
       deliver,
+      feed,
       sections,
       latency,
       pushes,

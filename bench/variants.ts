@@ -9,7 +9,7 @@ export type Target = { port: number; path: string; secret: string };
 
 export type BaselineKind = 'none' | 'insert-raw' | 'insert-message';
 
-const ADMIN_TOKEN = 'a-token-for-the-bench-of-24-characters';
+export const BENCH_TOKEN = 'a-token-for-the-bench-of-24-characters';
 
 /** The same work in front, and behind it no store, or one INSERT a request; see `baseline.ts`. */
 export async function startBaseline(
@@ -42,7 +42,7 @@ export async function startMailgress(
       DATABASE_URL: databaseUrl,
       HOST: '127.0.0.1',
       PORT: '0',
-      MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
+      MAILGRESS_ADMIN_TOKEN: BENCH_TOKEN,
       MAILGRESS_SECRET_KEY: 'a-secret-key-for-the-bench-of-32-characters',
       MAILGRESS_EGRESS_ALLOW: '127.0.0.1,localhost',
       LOG_LEVEL: 'warn',
@@ -69,7 +69,7 @@ export async function callMailgress(
   path: string,
   body: unknown,
 ): Promise<{ id: string; secret: string }> {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
+  const headers = { authorization: `Bearer ${BENCH_TOKEN}`, 'content-type': 'application/json' };
   const answer = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
   if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
   return (await answer.json()) as { id: string; secret: string };

@@ -13,6 +13,8 @@ export type Config = {
   /** Without a trailing slash; undefined: it follows from the address listened on. */
   readonly publicUrl: string | undefined;
   readonly adminToken: string | undefined;
+  /** A key for `/metrics` alone. */
+  readonly metricsToken: string | undefined;
   /** The first encrypts, all decrypt. */
   readonly secretKeys: readonly string[] | undefined;
   /** For `mailgress send --source`. */
@@ -100,6 +102,10 @@ export const environmentSchema = z.object({
     .string()
     .regex(/^\S{24,}$/, { error: 'must have at least 24 characters, none of them a space' })
     .optional(),
+  MAILGRESS_METRICS_TOKEN: z
+    .string()
+    .regex(/^\S{24,}$/, { error: 'must have at least 24 characters, none of them a space' })
+    .optional(),
   MAILGRESS_SECRET_KEY: list
     .refine((keys) => keys.length > 0 && keys.every((key) => key.length >= 32), {
       error: 'must have at least 32 characters (while rotating: "new,old", each of them)',
@@ -175,6 +181,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     port: variables.PORT,
     publicUrl: (variables.MAILGRESS_PUBLIC_URL ?? variables.RENDER_EXTERNAL_URL)?.replace(/\/+$/, ''),
     adminToken: variables.MAILGRESS_ADMIN_TOKEN,
+    metricsToken: variables.MAILGRESS_METRICS_TOKEN,
     secretKeys: variables.MAILGRESS_SECRET_KEY,
     sourceSecret: variables.MAILGRESS_SOURCE_SECRET,
     egressAllow: variables.MAILGRESS_EGRESS_ALLOW,

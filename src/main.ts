@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { addDemoCommand } from './cli/demo.ts';
 import { EXIT, reportError } from './cli/exit.ts';
+import { addListenCommand } from './cli/listen.ts';
 import { addResourceCommands } from './cli/resources.ts';
 import { addSendCommand } from './cli/send.ts';
 import { addServiceCommands } from './cli/service-commands.ts';
@@ -22,7 +23,9 @@ Examples:
   mailgress demo                                   see a dozen mails go through
   mailgress send examples/hello.eml                send a first mail to a running service
   mailgress endpoint add http://127.0.0.1:3000/    send events to your program
-  mailgress tail                                   watch events come`,
+  mailgress tail                                   watch events come
+  mailgress listen --forward http://localhost:3000/hook
+                                                   the same, where no URL of yours is reached from outside`,
   );
 
 addServiceCommands(program);
@@ -30,6 +33,7 @@ addResourceCommands(program);
 addSendCommand(program);
 addStatusCommand(program);
 addTailCommand(program);
+addListenCommand(program);
 addDemoCommand(program);
 
 // `mailgress tail | head`: the reader has gone, which is no error.

@@ -3,8 +3,10 @@ import type { GoogleConfig, MicrosoftConfig } from './config.ts';
 import { createConnectSource } from './connect-source.ts';
 import type { Id } from './core/ids.ts';
 import { createKeyring, type Keyring } from './core/sealed.ts';
+import { countAttempts, countMails } from './count.ts';
 import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createEgress, type Egress } from './deliver/egress.ts';
+import { createFeedHub } from './deliver/feed-hub.ts';
 import { createGuardedPost } from './deliver/guarded-post.ts';
 import { createPoster } from './deliver/post.ts';
 import { startUpkeep } from './deliver/upkeep.ts';
@@ -13,12 +15,15 @@ import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
 import { createIdentify } from './http/auth.ts';
 import { connectLink } from './http/connect-link.ts';
+import { printForStream } from './http/event-stream.ts';
 import { startHttpServer } from './http/server.ts';
 import type { ConnectSource } from './http/services.ts';
 import type { AccessOptions } from './imap/access.ts';
 import { createImapSources } from './imap/sources.ts';
 import { startImapWorker } from './imap/worker.ts';
 import { createIngest, type Ingest } from './ingest.ts';
+import { createMetrics } from './ops/metrics.ts';
+import { startProcessMetrics } from './ops/process-metrics.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
 import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
@@ -27,6 +32,8 @@ import { createSrvResolver } from './sources/imap/find-server.ts';
 import { createConsents } from './sources/oauth/consent.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { type Database, openDatabase } from './store/database.ts';
+import { readFeed } from './store/feed.ts';
+import { createFeedBell, EVENTS_CHANNEL } from './store/feed-bell.ts';
 import { rememberSources } from './store/ingress-sources.ts';
 import { createKeyUseRecorder } from './store/key-uses.ts';
 import { resealSecrets } from './store/secrets.ts';
@@ -73,6 +80,8 @@ export type ServiceOptions = CoreOptions & {
   port: number;
   publicUrl: string | undefined;
   adminToken: string;
+  /** A key for `/metrics` alone. */
+  metricsToken?: string | undefined;
   dispatch: boolean;
   /** IMAP sessions are held by this process too. */
   imap?: boolean;
@@ -123,6 +132,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   try {
     const base = await openBase(options, stops);
     const { database, keyring, egress } = base;
+    const metrics = createMetrics();
+    const processMetrics = startProcessMetrics();
+    stops.add(async () => processMetrics.stop());
     const poster = createPoster({
       egress,
       userAgent: `Mailgress/${options.version}`,
@@ -132,19 +144,45 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stops.add(() => poster.close());
     const { random, scanIntervalMs } = options;
     const dispatcher = options.dispatch
-      ? startDispatcher({ database, keyring, poster, log, random, scanIntervalMs })
+      ? startDispatcher({
+          database,
+          keyring,
+          poster,
+          log,
+          random,
+          scanIntervalMs,
+          onAttempt: countAttempts(metrics),
+        })
       : undefined;
     if (dispatcher !== undefined) {
       stops.add(() => dispatcher.stop());
       const upkeep = startUpkeep({ database, log, onDue: dispatcher.wake });
       stops.add(() => upkeep.stop());
     }
-    const onEvent = dispatcher === undefined ? notifyDispatcher(database) : dispatcher.wake;
-    const core = startCore(options, base, stops, { onEvent, wakeDispatcher: dispatcher?.wake });
-    const { ingest, activity } = core;
+    const bell = createFeedBell(database);
+    stops.add(async () => bell.stop());
+    const feed = createFeedHub({
+      read: (request) => database.inTime(readFeed(database.sql, request)),
+      print: printForStream,
+      onFirstClient: () => database.listen(EVENTS_CHANNEL, feed.wake),
+      onReadError: (error) => log.warn({ reason: describeStoreError(error) }, 'could not read the feed'),
+    });
+    const onStored = () => {
+      feed.wake();
+      bell.ring();
+    };
+    const wakeDispatcher = dispatcher?.wake ?? notifyDispatcher(database);
+    const onEvent = () => {
+      wakeDispatcher();
+      onStored();
+    };
+    const core = startCore(options, base, stops, { onEvent, onStored, wakeDispatcher: dispatcher?.wake });
+    const ingest = countMails(core.ingest, metrics);
+    const { activity } = core;
     const gmail = startGmail({
       ...options,
       ...core,
+      ingest,
       database,
       keyring,
       reconnectUrl: (mailboxId) =>
@@ -154,7 +192,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stops.add(() => gmail.stop());
     const imap = imapOptions(options, base);
     if (options.imap === true) {
-      const worker = startImapWorker({ ...imap, ...core, onEvent });
+      const worker = startImapWorker({ ...imap, ...core, ingest, onEvent });
       stops.add(() => worker.stop());
     }
     const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
@@ -175,10 +213,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       activity,
       pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
+      feed,
       wakeDispatcher: onEvent,
       consents: createConsents(options),
       connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
       identify: createIdentify({ ...options, database, keyUses }),
+      metricsToken: options.metricsToken,
+      metrics,
+      processMetrics,
       bodyLimitBytes: options.bodyLimitBytes,
       publicUrl: () => options.publicUrl ?? address,
       version: options.version,
@@ -187,6 +229,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const server = await startHttpServer(app.fetch, options);
     address = server.address;
     stops.add(() => server.drain());
+    // Their requests never end by themselves.
+    stops.add(async () => feed.stop());
     return { address, publicUrl: options.publicUrl ?? address, stop: () => stops.all() };
   } catch (error) {
     await stops.all();
@@ -199,8 +243,14 @@ export async function startWorker(options: WorkerOptions): Promise<{ stop(): Pro
   const stops = createStops();
   try {
     const base = await openBase(options, stops);
-    const onEvent = notifyDispatcher(base.database);
-    const core = startCore(options, base, stops, { onEvent, wakeDispatcher: undefined });
+    const bell = createFeedBell(base.database);
+    stops.add(async () => bell.stop());
+    const notify = notifyDispatcher(base.database);
+    const onEvent = () => {
+      notify();
+      bell.ring();
+    };
+    const core = startCore(options, base, stops, { onEvent, onStored: bell.ring, wakeDispatcher: undefined });
     const { capacity, only } = options;
     const worker = startImapWorker({ ...imapOptions(options, base), ...core, onEvent, capacity, only });
     stops.add(() => worker.stop());
@@ -228,7 +278,11 @@ function startCore(
   { log, silentAfterMs, outageAfterMs, silenceLookMs: lookMs }: CoreOptions,
   { database }: Base,
   stops: Stops,
-  { onEvent, wakeDispatcher }: { onEvent: () => void; wakeDispatcher: (() => void) | undefined },
+  {
+    onEvent,
+    onStored,
+    wakeDispatcher,
+  }: { onEvent: () => void; onStored: () => void; wakeDispatcher: (() => void) | undefined },
 ): { ingest: Ingest; activity: ActivityRecorder } {
   const silence = startSilenceWatch({ database, log, onEvent, silentAfterMs, outageAfterMs, lookMs });
   stops.add(() => silence.stop());
@@ -239,6 +293,7 @@ function startCore(
   const commit = createMailCommit(database.hot, {
     deadlineMs: database.deadlineMs,
     onDeliveries: () => wakeDispatcher?.(),
+    onStored,
     ...(wakeDispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
   });
   stops.add(() => commit.drained());

@@ -16,7 +16,11 @@ export type Client = {
   call(method: string, path: string, body?: unknown): Promise<unknown>;
   /** The words of an answer of this type, which is not JSON. Throws as `call`. */
   getText(path: string, contentType: string): Promise<string>;
+  /** An answer that never ends by itself, as its bytes come. Throws as `call`, and while it is read when it breaks off. */
+  openStream(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<ByteStream>;
 };
+
+export type ByteStream = ReadableStream<Uint8Array>;
 
 /**
  * Finds the service: what the options say, else the configuration, else what the data directory holds.
@@ -54,6 +58,13 @@ export async function createClient(
       if (!response.headers.get('content-type')?.startsWith(contentType)) throw notMailgress(response);
       return response.text();
     },
+    async openStream(path, headers, signal) {
+      const response = await request(`${url}${path}`, { headers: { authorization, ...headers }, signal });
+      if (!response.ok) await readAnswer(response);
+      const isStream = response.headers.get('content-type')?.startsWith('text/event-stream');
+      if (!isStream || response.body === null) throw notMailgress(response);
+      return response.body;
+    },
     async call(method, path, body) {
       const headers = { authorization, 'content-type': 'application/json' };
       const init = body === undefined ? { method, headers } : { method, headers, body: JSON.stringify(body) };
@@ -76,7 +87,7 @@ function parseUrl(url: string | undefined): string | undefined {
 /** @throws MailgressError `service_unavailable` if nobody answers. */
 async function request(url: string, init: RequestInit): Promise<Response> {
   try {
-    return await fetch(url, { ...init, signal: AbortSignal.timeout(30_000) });
+    return await fetch(url, { signal: AbortSignal.timeout(30_000), ...init });
   } catch (error) {
     const { cause } = error instanceof Error ? error : { cause: undefined };
     throw new MailgressError(

@@ -52,6 +52,7 @@ async function serveOn(
     port: config.port,
     publicUrl: config.publicUrl,
     adminToken: database.adminToken,
+    metricsToken: config.metricsToken,
     dispatch,
     imap,
     pubsub: config.pubsub && {

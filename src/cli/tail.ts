@@ -1,20 +1,10 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { z } from 'zod';
-import type { Client } from './client.ts';
+import { describeError } from '../core/errors.ts';
 import { type ClientOptions, clientCommand, withClient } from './client-command.ts';
-import { colour, say, sayJson, visible } from './print.ts';
-
-const eventSchema = z.object({
-  id: z.string(),
-  type: z.string(),
-  timestamp: z.string(),
-  cursor: z.string(),
-  data: z.record(z.string(), z.unknown()),
-});
-const pageSchema = z.object({ data: z.array(eventSchema), next: z.string() });
-
-const POLL_MS = 500;
+import { describeEvent } from './event-line.ts';
+import { followEvents } from './follow-events.ts';
+import { colour, say, sayJson } from './print.ts';
+import { watchStopSignal } from './stop-signal.ts';
 
 /** `tail`: the log as it grows, until Ctrl-C. */
 export function addTailCommand(program: Command): void {
@@ -24,28 +14,26 @@ export function addTailCommand(program: Command): void {
     .addHelpText('after', '\nExample:\n  mailgress tail --types message.received --json\n')
     .action(
       withClient(async (client, options: ClientOptions & { types?: string; since?: string }) => {
-        const types = options.types === undefined ? '' : `&types=${encodeURIComponent(options.types)}`;
-        let after = options.since === 'start' ? undefined : (options.since ?? 'now');
-        for (;;) {
-          const page = await readPage(client, after, types);
-          for (const event of page.data) {
-            if (options.json) sayJson(event);
-            else say(describe(event));
-          }
-          after = page.next;
-          if (page.data.length === 0) await wait(POLL_MS);
+        const { types, since: after = 'now', json } = options;
+        const signal = stopSignal();
+        for await (const { event } of followEvents(client, { after, types, signal, onBreak: tellBreak })) {
+          if (event === undefined) continue;
+          if (json) sayJson(event);
+          else say(`${describeEvent(event)}  ${colour('dim', event.id)}`);
         }
       }),
     );
 }
 
-async function readPage(client: Client, after: string | undefined, types: string) {
-  const from = after === undefined ? '' : `&after=${after}`;
-  return pageSchema.parse(await client.call('GET', `/v1/events?limit=100${types}${from}`));
+/** Aborted by Ctrl-C or SIGTERM, instead of the end of the process. */
+export function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  void watchStopSignal().requested.then(() => stop.abort());
+  return stop.signal;
 }
 
-function describe({ timestamp, type, id, data }: z.infer<typeof eventSchema>): string {
-  const text = (key: string) => (typeof data[key] === 'string' ? visible(data[key]) : '');
-  const about = type === 'message.received' ? `${text('address')}  ${text('subject')}` : text('reason');
-  return `${colour('dim', timestamp)}  ${type}  ${about}  ${colour('dim', id)}`;
+/** On standard error: what a command prints stays its own. */
+export function tellBreak(error: unknown, waitMs: number): void {
+  const reason = describeError(error instanceof Error && error.cause !== undefined ? error.cause : error);
+  process.stderr.write(`mailgress: lost the service (${reason}); again in ${waitMs / 1000} s\n`);
 }

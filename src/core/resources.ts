@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { imapProviderSchema } from './imap-providers.ts';
-import { sourceKindSchema } from './message.ts';
+import { authenticationSchema, placementSchema, sourceKindSchema, spamFilterSchema } from './message.ts';
 import { rulesSchema } from './rules.ts';
 
 /*
@@ -211,6 +211,25 @@ export const attemptSchema = z.object({
   errorCode: z.string().nullable(),
   error: z.string().nullable(),
   responseExcerpt: z.string().nullable().describe('The first 1 KiB of the answer'),
+});
+
+/** A mail sent to see where it arrives. */
+export const probeSchema = z.object({
+  id: z.string(),
+  token: z.string().describe('What the mail carries, so that it is known again'),
+  status: z.enum(['open', 'completed', 'expired']),
+  expiresAt: time,
+  results: z.array(
+    z.object({
+      mailboxId: z.string(),
+      address: z.string(),
+      placement: z.union([placementSchema, z.enum(['missing', 'pending'])]),
+      messageId: z.string().nullable(),
+      delayMs: z.int().nullable(),
+      authentication: authenticationSchema.nullable(),
+      spamFilters: z.array(spamFilterSchema),
+    }),
+  ),
 });
 
 export type Mailbox = z.infer<typeof mailboxSchema>;

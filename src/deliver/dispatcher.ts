@@ -54,6 +54,8 @@ export function startDispatcher(options: {
   keyring: Keyring;
   poster: Poster;
   log: Logger;
+  /** Told of each attempt. */
+  onAttempt?: ((delivery: ClaimedDelivery, record: AttemptRecord) => void) | undefined;
   random?: (() => number) | undefined;
   /** How often the backstop looks. */
   scanIntervalMs?: number | undefined;
@@ -192,6 +194,7 @@ export function startDispatcher(options: {
   /** Never rejects. */
   async function deliver(delivery: ClaimedDelivery): Promise<void> {
     const { record, outcome } = await attemptDelivery(delivery, { poster, keyring, random });
+    options.onAttempt?.(delivery, record);
     try {
       const { isEndpointLost } = await keep(record);
       if (delivery.lane !== null && record.status !== 'pending') await wakeLane(delivery.lane);

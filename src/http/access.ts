@@ -51,6 +51,7 @@ export const NEEDED_ROLES: Readonly<Record<string, Role>> = {
   'POST /v1/endpoints/{id}/enable': 'operator',
   'POST /v1/endpoints/{id}/disable': 'operator',
   'POST /v1/endpoints/{id}/replay': 'operator',
+  'POST /v1/endpoints/{id}/retry': 'operator',
   'GET /v1/replays': 'reader',
   'GET /v1/replays/{id}': 'reader',
   'DELETE /v1/replays/{id}': 'operator',

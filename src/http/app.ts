@@ -12,13 +12,17 @@ import { requireKey } from './auth.ts';
 import { limitBody } from './body.ts';
 import { connectLinkRoutes, connectRoutes } from './connect.ts';
 import { deliveryRoutes } from './deliveries.ts';
+import { docsRoutes } from './docs.ts';
+import { describeWebhooks, documentOf } from './document.ts';
 import { endpointRoutes } from './endpoints.ts';
+import { eventStreamRoutes } from './event-stream.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import { keyRoutes } from './keys.ts';
 import { mailboxRoutes } from './mailboxes.ts';
 import { messageRoutes } from './messages.ts';
+import { metricsRoutes } from './metrics.ts';
 import { createRouter } from './openapi.ts';
 import { logProblem, notFound, problemResponse, toMailgressError } from './problem.ts';
 import { pubsubRoutes } from './pubsub.ts';
@@ -63,8 +67,12 @@ export function createApp(services: Services): OpenAPIHono {
   // A browser comes here, by a link that carries its own right.
   app.route('/', connectRoutes(services));
   app.route('/', healthRoutes(services));
-  app.get('/openapi.json', (c) => c.json(tellAccess(app.getOpenAPI31Document(documentOf(services)))));
-  app.openAPIRegistry.registerComponent('securitySchemes', 'key', { type: 'http', scheme: 'bearer' });
+  app.route('/', metricsRoutes(services));
+  const document = documentOf(services.version);
+  const describe = () => tellAccess(app.getOpenAPI31Document(document));
+  app.get('/openapi.json', (c) => c.json(describe()));
+  app.route('/', docsRoutes(describe));
+  describeWebhooks(app.openAPIRegistry);
 
   app.use('/v1/*', requireKey(services.identify));
   app.use('/v1/*', requireRole());
@@ -82,17 +90,13 @@ export function createApp(services: Services): OpenAPIHono {
     messageRoutes,
     deliveryRoutes,
     eventRoutes,
+    eventStreamRoutes,
     stubRoutes,
     keyRoutes,
   ]) {
     app.route('/', routes(services));
   }
   return app;
-}
-
-function documentOf({ version }: Services) {
-  const description = 'New mail, stored once, delivered as signed webhooks.';
-  return { openapi: '3.1.0', info: { title: 'Mailgress', version, description }, security: [{ key: [] }] };
 }
 
 /** A change may rightly take long (a mailbox with all its mail), so that it says nothing of the connections. */

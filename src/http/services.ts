@@ -3,9 +3,12 @@ import type { Id } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
+import type { FeedHub } from '../deliver/feed-hub.ts';
 import type { GmailSources } from '../gmail/connect.ts';
 import type { ImapSources } from '../imap/sources.ts';
 import type { Ingest } from '../ingest.ts';
+import type { Metrics } from '../ops/metrics.ts';
+import type { ProcessMetrics } from '../ops/process-metrics.ts';
 import type { VerifyPushToken } from '../sources/gmail/push-token.ts';
 import type { Consents } from '../sources/oauth/consent.ts';
 import type { OAuthProvider } from '../sources/oauth/providers.ts';
@@ -26,6 +29,8 @@ export type Services = {
   /** Undefined: pushes of Pub/Sub are not configured. */
   pubsub: Pubsub | undefined;
   egress: Egress;
+  /** Whoever follows the log. */
+  feed: FeedHub;
   gmail: GmailSources;
   imap: ImapSources;
   /** Call after a change that made a source due. */
@@ -35,6 +40,10 @@ export type Services = {
   consents: Consents;
   connectSource: ConnectSource;
   identify: Identify;
+  /** A key for `/metrics` alone. */
+  metricsToken: string | undefined;
+  metrics: Metrics;
+  processMetrics: ProcessMetrics;
   bodyLimitBytes: number;
   /** The base URL others reach us under, without a trailing slash. */
   publicUrl: () => string;

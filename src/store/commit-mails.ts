@@ -10,14 +10,17 @@ export type CommitOutcome =
   /** The mailbox was deleted while the mail was on its way. */
   | { status: 'mailbox_gone' };
 
+type CommitOptions = { notifyChannel?: string; onDeliveries: () => void; onStored?: () => void };
+
 /**
  * The hot path: mails in flight share one statement that stores message, raw bytes, event and deliveries.
  *
  * @param onDeliveries called after each commit that made deliveries due.
+ * @param onStored called after each commit that stored a mail, and so appended an event.
  */
 export function createMailCommit(
   sql: Sql,
-  options: { notifyChannel?: string; onDeliveries: () => void; deadlineMs?: number },
+  options: CommitOptions & { deadlineMs?: number },
 ): GroupCommit<MailRow, CommitOutcome> {
   return createGroupCommit<MailRow, CommitOutcome>({
     flush: (rows) => commitMails(sql, rows, options),
@@ -34,11 +37,12 @@ export function createMailCommit(
 async function commitMails(
   sql: Sql,
   rows: readonly MailRow[],
-  options: { notifyChannel?: string; onDeliveries: () => void },
+  options: CommitOptions,
 ): Promise<CommitOutcome[]> {
   const unique = collapseDuplicates(rows);
   const { storedIds, deliveries } = await insertMails(sql, unique, options.notifyChannel);
   if (deliveries > 0) options.onDeliveries();
+  if (storedIds.size > 0) options.onStored?.();
 
   const leftOver = unique.filter((row) => !storedIds.has(row.messageId));
   const duplicates = leftOver.length > 0 ? await resolveDuplicates(sql, leftOver) : new Map();

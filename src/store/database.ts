@@ -23,6 +23,8 @@ export type Database = {
   readonly deadlineMs: number;
   /** Waits for what is quick while the store is well. Where it is not answered in time, dead connections are ended. */
   inTime<T>(work: Promise<T>): Promise<T>;
+  /** How much of each pool is in use. */
+  pools(): { pool: string; connections: number; statements: number }[];
   close(): Promise<void>;
 };
 
@@ -56,6 +58,10 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
     deadlineMs,
     inTime: (work) => withDeadline(work, deadlineMs, sockets.endSilent),
     listen: (channel, onNotify) => void listeners.push(createListener(connect, channel, onNotify)),
+    pools: () => [
+      { pool: 'api', ...sql.use() },
+      { pool: 'hot', ...hot.use() },
+    ],
     async close() {
       await Promise.all([...listeners, sql, hot].map((one) => one.end({ timeout: 5 })));
     },

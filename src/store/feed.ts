@@ -8,6 +8,7 @@ export type FeedPosition = { xid: string; uuid: string };
 export type FeedEvent = {
   id: Id<'evt'>;
   type: string;
+  tenant: string;
   createdAt: Date;
   /** JSON text. */
   data: string;
@@ -18,14 +19,25 @@ export type FeedPage = {
   events: FeedEvent[];
   /** Where to go on, also when there is nothing (yet). */
   next: FeedPosition;
+  /** Others are stored that cannot be read yet, since a transaction that began before them still runs. */
+  isHeldBack: boolean;
 };
 
-type EventRow = { id: string; xid: string; type: string; createdAt: Date; data: string };
+type EventRow = { id: string; xid: string; type: string; tenant: string; createdAt: Date; data: string };
 /** Of the outer join, when there is nothing. */
-type NoEventRow = { id: null; xid: null; type: null; createdAt: null; data: null };
+type NoEventRow = { id: null; xid: null; type: null; tenant: null; createdAt: null; data: null };
+type HorizonRow = { horizon: string; isHeldBack: boolean };
 
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 export const FEED_START: FeedPosition = { xid: '0', uuid: NIL_UUID };
+
+/** Less than 0 if `a` comes before `b`, 0 if they are one place. */
+export function compareFeedPositions(a: FeedPosition, b: FeedPosition): number {
+  // Numbers in decimal without leading zeros: the longer one is the greater, and too great for a double.
+  if (a.xid !== b.xid) return a.xid.length - b.xid.length || (a.xid < b.xid ? -1 : 1);
+  const [left, right] = [a.uuid.replaceAll('-', ''), b.uuid.replaceAll('-', '')];
+  return left === right ? 0 : left < right ? -1 : 1;
+}
 
 /**
  * The events behind a position, in the order of the log, none skipped and none twice however often and long
@@ -33,17 +45,19 @@ export const FEED_START: FeedPosition = { xid: '0', uuid: NIL_UUID };
  * ended. So one long transaction in the cluster delays the feed, and loses nothing.
  *
  * @param types empty: all.
+ * @param tenant undefined: those of all.
  */
 export async function readFeed(
   sql: Sql,
   request: { scope: Scope; after: FeedPosition; types: readonly string[]; limit: number },
 ): Promise<FeedPage> {
   const { scope, after, types, limit } = request;
-  const rows = await sql<({ horizon: string } & (EventRow | NoEventRow))[]>`
+  const rows = await sql<(HorizonRow & (EventRow | NoEventRow))[]>`
     WITH horizon AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid)
-    SELECT horizon.xid::text AS horizon, page.*
+    SELECT horizon.xid::text AS horizon,
+           EXISTS (SELECT FROM events WHERE events.xid >= horizon.xid) AS "isHeldBack", page.*
     FROM horizon LEFT JOIN LATERAL (
-      SELECT events.id, events.xid::text AS xid, events.type, events.created_at AS "createdAt",
+      SELECT events.id, events.xid::text AS xid, events.type, events.tenant, events.created_at AS "createdAt",
              coalesce(messages.document, events.data)::text AS data, events.xid AS place
       FROM events LEFT JOIN messages ON messages.id = events.id
       WHERE (events.xid, events.id) > (${after.xid}::xid8, ${after.uuid}::uuid) AND events.xid < horizon.xid
@@ -54,14 +68,15 @@ export async function readFeed(
       LIMIT ${limit}
     ) page ON true
     ORDER BY page.place, page.id`;
-  const events = rows.flatMap(({ id, xid, type, createdAt, data }): FeedEvent[] =>
-    id === null ? [] : [{ id: idOf('evt', id), type, createdAt, data, position: { xid, uuid: id } }],
+  const events = rows.flatMap(({ id, xid, type, tenant, createdAt, data }): FeedEvent[] =>
+    id === null ? [] : [{ id: idOf('evt', id), type, tenant, createdAt, data, position: { xid, uuid: id } }],
   );
   const last = events.at(-1)?.position ?? after;
   // Not full: all below the horizon has been looked at, so that a rare type is not sought there again.
   const horizon = rows[0]?.horizon;
   const isAtHorizon = events.length < limit && horizon !== undefined && BigInt(horizon) > BigInt(last.xid);
-  return { events, next: isAtHorizon ? { xid: horizon, uuid: NIL_UUID } : last };
+  const next = isAtHorizon ? { xid: horizon, uuid: NIL_UUID } : last;
+  return { events, next, isHeldBack: rows[0]?.isHeldBack ?? false };
 }
 
 /** The end of what can be read now: for a reader who wants only what comes. */

@@ -2,6 +2,9 @@ import type { Sql } from 'postgres';
 
 type Client = { sql: Sql; execute: (statement: Statement) => void; underWay: Set<Statement> };
 
+/** How much of a pool is in use. */
+export type PoolUse = { use(): { connections: number; statements: number } };
+
 /** Of the driver's statements, what decides where they run: it calls `handler` with them when they are awaited. */
 type Statement = Promise<unknown> & {
   handler: (statement: Statement) => void;
@@ -20,7 +23,7 @@ type Statement = Promise<unknown> & {
  * @param connect makes a client of one connection, which it opens when it is first used, and that calls `onOver` when it
  * ends.
  */
-export function createPool(max: number, connect: (onOver: () => void) => Sql): Sql {
+export function createPool(max: number, connect: (onOver: () => void) => Sql): Sql & PoolUse {
   const clients = new Set<Client>();
   // Writes the statements, and never connects.
   const author = connect(() => {});
@@ -71,13 +74,17 @@ export function createPool(max: number, connect: (onOver: () => void) => Sql): S
     unsafe: (...args: Parameters<Sql['unsafe']>) => route(author.unsafe(...args)),
     notify: async (channel: string, payload: string) =>
       void (await write`SELECT pg_notify(${channel}, ${payload})`),
+    use: () => ({
+      connections: clients.size,
+      statements: [...clients].reduce((sum, { underWay }) => sum + underWay.size, 0),
+    }),
     end: async (options?: { timeout?: number }) => {
       isEnded = true;
       await Promise.all([...clients].map(({ sql }) => sql.end(options)));
     },
   };
   // All of it that one statement can need.
-  return Object.assign(write, also) as unknown as Sql;
+  return Object.assign(write, also) as unknown as Sql & PoolUse;
 }
 
 /** The driver's types do not show it. */

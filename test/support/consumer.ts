@@ -13,9 +13,10 @@ export type Consumer = AsyncDisposable & {
   close(): Promise<void>;
 };
 
-/** A consumer on a port of its own; `answer` replaces its 204. */
+/** A consumer, on a port of its own unless there is one given; `answer` replaces its 204. */
 export async function startConsumer(
   answer: (response: ServerResponse, request: Received) => void = (response) => response.writeHead(204).end(),
+  port = 0,
 ): Promise<Consumer> {
   const received: Received[] = [];
   let onReceived = () => {};
@@ -26,12 +27,13 @@ export async function startConsumer(
     onReceived();
     answer(response, one);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
 
   async function close(): Promise<void> {
+    if (!server.listening) return;
     server.closeAllConnections();
     server.close();
     await once(server, 'close');

@@ -1,0 +1,122 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { z } from 'zod';
+import { MailgressError } from '../core/errors.ts';
+import type { ByteStream, Client } from './client.ts';
+
+const eventSchema = z.object({
+  id: z.string(),
+  type: z.string(),
+  timestamp: z.string(),
+  cursor: z.string(),
+  data: z.record(z.string(), z.unknown()),
+});
+export type LoggedEvent = z.infer<typeof eventSchema>;
+
+/** A step along the log: everything up to `cursor` has been given, `event` last if there is one. */
+export type Step = { cursor: string; event: LoggedEvent | undefined };
+
+/** The service is heard each 15 s; a connection that is silent for three of these is none. */
+const SILENT_MS = 45_000;
+const LONGEST_WAIT_MS = 30_000;
+const FIRST_WAIT_MS = 500;
+
+/**
+ * The log from a place on, as long as it is asked for: a connection that ends is made again, with waits that grow, and
+ * goes on behind the last step that was taken. Nothing is read ahead of who takes the steps but what the network holds.
+ *
+ * @param after a cursor, `start` or `now`.
+ * @param signal ends it, without an error.
+ * @param onBreak told what ended a connection, and when the next is tried.
+ * @throws MailgressError what the first connection fails with, and later what no new connection mends.
+ */
+export async function* followEvents(
+  client: Client,
+  options: {
+    after: string;
+    types: string | undefined;
+    signal: AbortSignal;
+    onBreak?: (error: unknown, waitMs: number) => void;
+    silentMs?: number;
+  },
+): AsyncGenerator<Step> {
+  const { signal, onBreak, silentMs = SILENT_MS } = options;
+  const types = options.types === undefined ? '' : `&types=${encodeURIComponent(options.types)}`;
+  let { after } = options;
+  let isFirst = true;
+  let waitMs = FIRST_WAIT_MS;
+  while (!signal.aborted) {
+    const connection = new AbortController();
+    try {
+      const path = `/v1/events/stream?after=${encodeURIComponent(after)}${types}`;
+      const stream = await client.openStream(path, {}, AbortSignal.any([signal, connection.signal]));
+      isFirst = false;
+      for await (const step of readSteps(stream, silentMs)) {
+        after = step.cursor;
+        waitMs = FIRST_WAIT_MS;
+        yield step;
+      }
+      throw new MailgressError('service_unavailable', 'The service ended the stream');
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isFirst || isFinal(error)) throw error;
+      onBreak?.(error, waitMs);
+      await wait(waitMs, undefined, { signal }).catch(() => {});
+      waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
+    } finally {
+      connection.abort();
+    }
+  }
+}
+
+/** What the service itself says no to. A stream that breaks off throws errors of the network. */
+function isFinal(error: unknown): boolean {
+  return (
+    error instanceof z.ZodError || (error instanceof MailgressError && error.code !== 'service_unavailable')
+  );
+}
+
+async function* readSteps(stream: ByteStream, silentMs: number): AsyncGenerator<Step> {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  try {
+    for (;;) {
+      const { done, value } = await within(reader.read(), silentMs);
+      if (done) return;
+      text += value;
+      const blocks = text.split('\n\n');
+      text = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const step = readBlock(block);
+        if (step !== undefined) yield step;
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** One event of HTML's Server-Sent Events, as the service writes them: each field in one line, ends of LF. */
+function readBlock(block: string): Step | undefined {
+  const fields = new Map(
+    block.split('\n').map((line) => {
+      const [, name = '', value = ''] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
+      return [name, value];
+    }),
+  );
+  const cursor = fields.get('id');
+  const data = fields.get('data');
+  if (cursor === undefined) return undefined;
+  return { cursor, event: data === undefined ? undefined : eventSchema.parse(JSON.parse(data)) };
+}
+
+async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the service has been silent for ${ms / 1000} s`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,145 @@
+import type { ServerResponse } from 'node:http';
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { z } from 'zod';
+import type { FeedHubOptions, FeedRequest, FeedSink } from '../deliver/feed-hub.ts';
+import { FEED_START, type FeedPosition, findFeedEnd } from '../store/feed.ts';
+import { parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
+import { createRouter, problems } from './openapi.ts';
+import { principalOf } from './principal.ts';
+import type { Services } from './services.ts';
+
+/** What a client may have outstanding: with more it is dropped, and resumes where it was. */
+const MAX_HELD_BYTES = 1024 * 1024;
+
+/** The stream as Server-Sent Events (HTML Standard, section 9.2). */
+export const printForStream: FeedHubOptions['print'] = {
+  event: (event) => Buffer.from(`id: ${printCursor(event.position)}\ndata: ${printEvent(event)}\n\n`),
+  // An id without data is no event to the client, but where it resumes.
+  mark: (position) => Buffer.from(position === undefined ? ':\n\n' : `:\nid: ${printCursor(position)}\n\n`),
+};
+
+const query = z.strictObject({
+  after: z
+    .string()
+    .max(100)
+    .optional()
+    .describe('A `cursor` or `next`; `start`: from the beginning; absent or `now`: only what comes'),
+  types: typesField.optional().describe('Comma-separated; absent: all'),
+});
+
+/** The log as it grows, for as long as the client stays. */
+export function eventStreamRoutes(services: Services): OpenAPIHono {
+  const { database, feed } = services;
+  const router = createRouter();
+
+  router.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/events/stream',
+      tags: ['events'],
+      summary: 'Follow the log as Server-Sent Events; `Last-Event-ID` resumes behind that event',
+      request: {
+        query,
+        headers: z.object({
+          'last-event-id': z.string().max(100).optional().describe('Counts before `after`'),
+        }),
+      },
+      responses: {
+        200: {
+          description:
+            'Each event as `GET /v1/events` has it, with its `cursor` as the id; a comment each 15 s',
+          content: { 'text/event-stream': { schema: z.string() } },
+        },
+        ...problems(400, 401),
+      },
+    }),
+    async (c) => {
+      const { after, types = [] } = c.req.valid('query');
+      const position = await findStart(after, c.req.header('last-event-id'));
+      // A stream that nobody reads would not end: of HEAD, and when this took so long that the caller was told so or left.
+      const { outgoing }: { outgoing?: ServerResponse } = c.env ?? {};
+      if (c.req.method === 'HEAD' || outgoing?.headersSent || outgoing?.destroyed) {
+        return c.body(null, 200, { 'content-type': 'text/event-stream' });
+      }
+      return c.body(openStream({ after: position, types, scope: principalOf(c) }, c), 200, {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store',
+        // nginx would gather events in its buffers.
+        'x-accel-buffering': 'no',
+      });
+    },
+  );
+
+  async function findStart(
+    after: string | undefined,
+    lastEventId: string | undefined,
+  ): Promise<FeedPosition> {
+    // EventSource keeps the URL it was made with, and its `after`, when it connects again.
+    if (lastEventId !== undefined && lastEventId !== '') return parseCursor(lastEventId, 'Last-Event-ID');
+    if (after === 'start') return FEED_START;
+    if (after === undefined || after === 'now') return findFeedEnd(database.sql);
+    return parseCursor(after);
+  }
+
+  function openStream(request: FeedRequest, c: Context): ReadableStream<Uint8Array> {
+    let close = () => {};
+    const onRoom: (() => void)[] = [];
+    const makeRoom = () => {
+      for (const resolve of onRoom.splice(0)) resolve();
+    };
+    const over = () => {
+      clearInterval(recheck);
+      close();
+      makeRoom();
+    };
+    // A key that was taken back ends what it has opened.
+    const recheck = setInterval(() => {
+      services.identify(c).then(
+        (principal) => principal ?? drop(),
+        // Whoever cannot be asked now is asked again.
+        () => {},
+      );
+    }, RECHECK_MS);
+    const drop = () => {
+      over();
+      const connection: { outgoing?: ServerResponse } = c.env;
+      connection.outgoing?.destroy();
+    };
+    // A client that goes shows at one or the other, by how it goes.
+    c.req.raw.signal.addEventListener('abort', over, { once: true });
+    return new ReadableStream<Uint8Array>(
+      {
+        start(controller) {
+          const sink: FeedSink = {
+            write(bytes) {
+              if ((controller.desiredSize ?? 0) <= 0) return false;
+              controller.enqueue(bytes);
+              return true;
+            },
+            hasRoom: () =>
+              (controller.desiredSize ?? 0) > 0
+                ? Promise.resolve()
+                : new Promise((resolve) => onRoom.push(resolve)),
+            end() {
+              clearInterval(recheck);
+              controller.close();
+              makeRoom();
+            },
+            drop,
+          };
+          controller.enqueue(Buffer.from(`retry: ${RECONNECT_MS}\n\n`));
+          close = feed.subscribe(request, sink).close;
+        },
+        pull: makeRoom,
+        cancel: over,
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: MAX_HELD_BYTES }),
+    );
+  }
+
+  return router;
+}
+
+const RECONNECT_MS = 2000;
+const RECHECK_MS = 15_000;
