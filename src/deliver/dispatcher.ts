@@ -132,18 +132,25 @@ export function startDispatcher(options: {
       });
       if (isStopped) return database.inTime(releaseDeliveries(sql, claim.deliveries));
       for (const { delivery, verdict } of judged) start(delivery, verdict);
-      for (const lane of claim.parkedIn) void wakeLane(lane);
+      for (const lane of claim.parkedIn) track(wakeLane(lane));
       wakeByRate(claim.deliveries);
       if (claim.isMoreDue) isWanted = true;
     }
   }
 
   function start(delivery: ClaimedDelivery, verdict: Verdict): void {
-    const run = ('send' in verdict ? deliver(delivery) : giveBack(delivery, verdict)).finally(() => {
-      underWay.delete(run);
+    track('send' in verdict ? deliver(delivery) : giveBack(delivery, verdict), () => {
       // Only where a limit held deliveries back can there be more than the last claim found. A full endpoint may be
       // so by what other processes have under way: they know of it too, by their own claims.
       if (fullEndpoints.has(delivery.endpoint.id) || underWay.size >= MAX_IN_FLIGHT - 1) wake();
+    });
+  }
+
+  /** @param work never rejects. */
+  function track(work: Promise<void>, onEnd = () => {}): void {
+    const run = work.finally(() => {
+      underWay.delete(run);
+      onEnd();
     });
     underWay.add(run);
   }

@@ -32,13 +32,23 @@ export async function judgeClaim(
 type ReadMail = () => Message | null;
 
 /** Parsed when it is first asked for. */
-function rememberMail({ eventType, data }: ClaimedDelivery): ReadMail {
+function rememberMail(delivery: ClaimedDelivery): ReadMail {
   let mail: Message | null | undefined;
   return () => {
-    // The cast holds: it is what we made of a Message ourselves.
-    mail ??= eventType === 'message.received' && data !== null ? (JSON.parse(data) as Message) : null;
+    if (mail === undefined) mail = readMail(delivery);
     return mail;
   };
+}
+
+/** Null for other events, and for what was deleted; and for what is no JSON, which must not fail all that was claimed with it. */
+function readMail({ eventType, data }: ClaimedDelivery): Message | null {
+  if (eventType !== 'message.received' || data === null) return null;
+  try {
+    // The cast holds: it is what we made of a Message ourselves.
+    return JSON.parse(data) as Message;
+  } catch {
+    return null;
+  }
 }
 
 function judgeOne(delivery: ClaimedDelivery, mail: ReadMail, now: Date): Verdict {

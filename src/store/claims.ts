@@ -155,12 +155,16 @@ export async function claimDueDeliveries(
 
   const counts = new Map<string, number>();
   for (const { endpointId } of rows) counts.set(endpointId, (counts.get(endpointId) ?? 0) + 1);
-  const full = rows.filter((row) => (counts.get(row.endpointId) ?? 0) >= row.free);
+  const countOf = ({ endpointId }: ClaimRow) => counts.get(endpointId) ?? 0;
+  const full = rows.filter((row) => countOf(row) >= row.free);
   return {
     deliveries: rows.filter((row) => !row.isBehind).map((row) => toClaimedDelivery(row, claim.owner)),
     parkedIn: rows.filter((row) => row.isBehind).flatMap((row) => laneOf(row) ?? []),
     isMoreDue:
-      rows.length >= claim.limit || rows.some((row) => (counts.get(row.endpointId) ?? 0) >= row.share),
+      rows.length >= claim.limit ||
+      rows.some((row) => countOf(row) >= row.share) ||
+      // What was parked took the room of others, and needs it no more.
+      full.some((row) => row.isBehind),
     fullEndpoints: new Set(full.map(({ endpointId }) => idOf('ep', endpointId))),
   };
 }

@@ -6,6 +6,7 @@ import { createId, type Id, uuidOf } from '../../src/core/ids.ts';
 import { type AttemptRecord, recordAttempts } from '../../src/store/attempts.ts';
 import { type ClaimedDelivery, claimDueDeliveries, releaseDeliveries } from '../../src/store/claims.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
+import { type Lane, wakeAllLanes, wakeLanes } from '../../src/store/lanes.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addDue, addEndpoint } from '../support/deliveries.ts';
 
@@ -231,5 +232,51 @@ describe('a claim', () => {
     assert.deepEqual(await claim(), []);
     await sql`UPDATE endpoints SET is_enabled = true`;
     assert.deepEqual(idsOf(await claim()).sort(), ids.sort());
+  });
+});
+
+describe('of an endpoint', () => {
+  test('with lanes a claim takes the first of each, and what it parks takes no room of others', async () => {
+    const endpoint = await addEndpoint(sql, { maxInFlight: 3 });
+    const [one, other] = [createId('mbx'), createId('mbx')];
+    await addDue(sql, endpoint, 10);
+    await sql`UPDATE deliveries SET lane = ${uuidOf(one)}`;
+    await addDue(sql, endpoint, 2, { dueInMs: 0 - 1 });
+    await sql`UPDATE deliveries SET lane = ${uuidOf(other)}, next_attempt_at = now() - interval '1 millisecond'
+      WHERE lane IS NULL`;
+    const taken: ClaimedDelivery[] = [];
+    const parked: Lane[] = [];
+    for (let isMoreDue = true; isMoreDue; ) {
+      const next = await claimDueDeliveries(sql, { owner: randomUUID(), limit: 64, leaseMs: LEASE_MS });
+      taken.push(...next.deliveries);
+      parked.push(...next.parkedIn);
+      isMoreDue = next.isMoreDue;
+    }
+    assert.deepEqual(new Set(taken.map(({ lane }) => lane?.mailboxId.replaceAll('-', ''))).size, 2);
+    assert.equal(taken.length, 2);
+    assert.equal(parked.length, 10);
+
+    assert.equal(await wakeLanes(sql, parked), false, 'the first is under way');
+    await record(taken.map((delivery) => recordOf(delivery)));
+    assert.equal(await wakeLanes(sql, parked), true);
+    assert.equal((await claim()).length, 2);
+    await sql`DELETE FROM deliveries WHERE lease_owner IS NOT NULL`;
+    assert.equal(await wakeAllLanes(sql), true);
+    assert.equal((await claim()).length, 1);
+  });
+
+  test('with a rate claims in all processes together take what it allows', async () => {
+    const endpoint = await addEndpoint(sql);
+    await sql`UPDATE endpoints SET rate_per_second = 50`;
+    await addDue(sql, endpoint, 100);
+    assert.equal((await claim()).length, 5, 'a tenth of a second');
+    assert.equal((await claim()).length <= 5, true);
+    const claimAfter = async (ms: number) => {
+      await sql`UPDATE endpoints SET paced_until = now() + ${100 - ms}::int * interval '1 millisecond'`;
+      return (await claim()).length;
+    };
+    const taken = [await claimAfter(0), await claimAfter(60), await claimAfter(10_000)];
+    // A busy machine may take its time between the two statements.
+    assert.ok((taken[0] ?? 9) <= 2 && (taken[1] ?? 0) >= 3 && taken[2] === 5, `${taken}`);
   });
 });
