@@ -7,5 +7,8 @@ export const BODIES: Record<string, Record<string, unknown>> = {
   'PATCH /v1/sources/{id}': { settings: {} },
   'POST /v1/sources/{id}/sync': {},
   'POST /v1/endpoints': { url: 'https://example.com/' },
+  'PATCH /v1/endpoints/{id}': { description: 'changed' },
+  'POST /v1/endpoints/{id}/replay': { since: '2026-11-01T00:00:00.000Z' },
+  'POST /v1/endpoints/{id}/retry': { since: '2026-11-01T00:00:00.000Z' },
   'POST /v1/keys': { role: 'reader' },
 };
