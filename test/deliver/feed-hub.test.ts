@@ -13,11 +13,12 @@ import { createRandom, type Random } from '../support/random.ts';
 /*
  * Eight writers, a transaction that stays open over several rounds, and clients that come, go, fall behind and resume,
  * in random order by a seed. What each client got must be the log from where it began: nothing less, nothing twice,
- * nothing out of order. `npm run test:long` has 10,000 rounds; MAILGRESS_TEST_SEED takes another seed.
+ * nothing out of order. `npm run test:long` has 10,000 rounds; MAILGRESS_TEST_SEED takes another seed, MAILGRESS_TEST_FEED another number.
  */
 
-const ROUNDS = process.env.MAILGRESS_TEST_FEED === 'full' ? 10_000 : 50;
-const ROUNDS_OF_A_HUB = 25;
+const ROUNDS =
+  process.env.MAILGRESS_TEST_FEED === 'full' ? 10_000 : Number(process.env.MAILGRESS_TEST_FEED ?? 50);
+const ROUNDS_OF_A_HUB = 5;
 const SEED = Number(process.env.MAILGRESS_TEST_SEED ?? 1);
 const TYPES = ['gap.opened', 'gap.recovered'];
 
