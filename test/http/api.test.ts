@@ -39,6 +39,7 @@ const PREFIXES: Record<string, IdPrefix> = {
   endpoints: 'ep',
   messages: 'msg',
   deliveries: 'dlv',
+  replays: 'rpl',
 };
 const prefixOf = (path: string) => PREFIXES[path.split('/')[2] ?? ''] ?? 'mbx';
 /** The path with an id that is well-formed and of nothing. */
@@ -53,6 +54,9 @@ const BODIES: Record<string, unknown> = {
   'PATCH /v1/sources/{id}': { settings: {} },
   'POST /v1/sources/{id}/sync': {},
   'POST /v1/endpoints': { url: 'https://example.com/' },
+  'PATCH /v1/endpoints/{id}': { description: 'changed' },
+  'POST /v1/endpoints/{id}/retry': { since: '2026-11-20T10:00:00Z' },
+  'POST /v1/endpoints/{id}/replay': { since: '2026-11-20T10:00:00Z' },
 };
 const bodyOf = ({ name, operation }: NamedOperation) =>
   operation.requestBody ? { body: JSON.stringify(BODIES[name]) } : {};
