@@ -26,7 +26,7 @@ export async function readStatistics(sql: Sql): Promise<Statistics> {
     WITH pending AS MATERIALIZED (
       SELECT count(*)::int AS count,
              extract(epoch FROM now() - min(created_at))::float8 AS oldest,
-             extract(epoch FROM now() - min(next_attempt_at) FILTER (WHERE lease_owner IS NULL))::float8 AS overdue
+             extract(epoch FROM now() - min(nullif(next_attempt_at, 'infinity')) FILTER (WHERE lease_owner IS NULL))::float8 AS overdue
       FROM deliveries WHERE status = 'pending'
     ), writing AS (
       SELECT xact_start AS since FROM pg_stat_activity WHERE backend_xid IS NOT NULL

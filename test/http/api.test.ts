@@ -42,6 +42,7 @@ const PREFIXES: Record<string, IdPrefix> = {
   messages: 'msg',
   deliveries: 'dlv',
   keys: 'key',
+  replays: 'rpl',
 };
 const prefixOf = (path: string) => PREFIXES[path.split('/')[2] ?? ''] ?? 'mbx';
 /** The path with an id that is well-formed and of nothing. */
