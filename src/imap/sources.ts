@@ -8,6 +8,7 @@ import { type ConnectTools, openConnection } from '../sources/imap/connection.ts
 import { findImapServer, type ResolveSrv } from '../sources/imap/find-server.ts';
 import { ImapError } from '../sources/imap/imap-error.ts';
 import { type ImapReport, inspectAccount } from '../sources/imap/verify.ts';
+import { GrantError } from '../sources/oauth/access-tokens.ts';
 import type { Database } from '../store/database.ts';
 import {
   changeImapSource,
@@ -71,6 +72,7 @@ export function createImapSources(options: {
       });
       const auth = await account.auth(signal);
       const connection = await openConnection({ ...account.server, auth }, connect, signal);
+      signal.addEventListener('abort', () => connection.close());
       try {
         return { report: await inspectAccount(connection, settings.folders, settings.provider), credentials };
       } finally {
@@ -166,7 +168,8 @@ function throwForCaller(error: unknown, signal: AbortSignal): never {
   if (!(error instanceof ImapError)) throw error;
   const { fault, message, cause } = error;
   if (cause instanceof MailgressError) throw cause;
-  if (fault === 'auth' || fault === 'needs_reauth') {
+  const isGrantRefused = cause instanceof GrantError && cause.kind !== 'unavailable';
+  if (fault === 'auth' || isGrantRefused) {
     throw new MailgressError('credentials_refused', message, { cause: error });
   }
   if (fault === 'tls' || fault === 'folder' || fault === 'protocol') {

@@ -39,10 +39,11 @@ export async function listMailsBehind(
   if (after >= MAX_UID) return { mails: [], hasMore: false };
   if (expected !== undefined && expected <= LISTING_PAGE) {
     // `n:*` always answers the last mail, also one before n (RFC 9051, 6.4.4.1): what is not behind is dropped.
+    const unreadable = connection.unreadableRows();
     const mails = await fetchListing(connection, `${after + 1}:*`, after, scope);
     const hasMore = mails.length > LISTING_PAGE;
-    // A row that cannot be parsed is left out without a word. Fewer than were told of may also have gone meanwhile.
-    if (mails.length >= expected) return { mails: mails.slice(0, LISTING_PAGE), hasMore };
+    if (connection.unreadableRows() === unreadable) return { mails: mails.slice(0, LISTING_PAGE), hasMore };
+    // Behind a row that nobody could read the cursor would pass its mail: a search names it all the same.
   }
   const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
   const page = uids.slice(0, LISTING_PAGE);
@@ -58,7 +59,12 @@ export async function listMails(
   uids: readonly number[],
   scope: string,
 ): Promise<ListedMail[]> {
-  return uids.length === 0 ? [] : fetchListing(connection, rangesOf(uids), 0, scope);
+  if (uids.length === 0) return [];
+  const unreadable = connection.unreadableRows();
+  const mails = await fetchListing(connection, rangesOf(uids), 0, scope);
+  if (connection.unreadableRows() === unreadable) return mails;
+  const byUid = new Map(mails.map((mail) => [mail.uid, mail]));
+  return uids.map((uid) => byUid.get(uid) ?? undescribed(uid));
 }
 
 /**
@@ -122,7 +128,8 @@ async function refuseImpossibleUids(
 /** @throws ImapError `protocol` for a UID of the selected folder that the server has not given out, as it says when asked. */
 export async function refuseUidToCome(connection: ImapConnection, uid: number): Promise<void> {
   const { mailbox } = connection.client;
-  if (mailbox === false || uid < mailbox.uidNext) return;
+  if (mailbox === false) return;
+  // Its own UIDNEXT is no witness: imapflow moves it with whatever row it is told.
   const status = await connection.run((client) => client.status(mailbox.path, { uidNext: true }));
   if (status === false || status.uidNext === undefined || uid >= status.uidNext) {
     throw new ImapError('protocol', `the server lists a mail with UID ${uid}, which it has not come to`);

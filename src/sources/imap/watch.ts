@@ -34,7 +34,7 @@ const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 /** How often the server is asked about all folders: also how soon a connection that has died in silence is noticed. */
-const PROBE_MS = 30 * SECOND_MS;
+export const PROBE_MS = 30 * SECOND_MS;
 const POLL_MS = MINUTE_MS;
 /** Every so many times it is also looked whether there are new folders: some make Junk when the first mail comes to it. */
 const PROBES_PER_LIST = 20;
