@@ -87,20 +87,33 @@ describe('a server that nobody named', async () => {
   });
 
   test('is read when DNS tells it', async () => {
-    names.records.set('_imaps._tcp.found.test', [
-      { priority: 20, port: 1, target: 'spare.found.test' },
+    names.records.set('_imaps._tcp.localhost', [
+      { priority: 20, port: 1, target: 'spare.localhost' },
       { priority: 10, port: dovecot.tlsPort, target: 'localhost' },
     ]);
-    const auth = { type: 'password', user: 'me@found.test', password: dovecot.password };
-    const { status, body } = await stage.addSource('me@found.test', { auth });
+    const auth = { type: 'password', user: 'me@localhost', password: dovecot.password };
+    const { status, body } = await stage.addSource('me@localhost', { auth });
     assert.equal(status, 201, JSON.stringify(body));
     await stage.waitForState(body.id, 'idle');
-    assert.equal(dovecot.logins('me@found.test').at(-1)?.isTls, true);
+    assert.equal(dovecot.logins('me@localhost').at(-1)?.isTls, true);
   });
 
   test('on the inside, that DNS of a tenant points to, is none', async () => {
-    names.records.set('_imaps._tcp.inside.test', [{ port: 993, target: 'metadata.google.internal' }]);
-    await refuseSource(stage, 'me@inside.test', { auth: authOf('me@inside.test') }, blocked);
+    names.records.set('_imaps._tcp.google.internal', [{ port: 993, target: 'metadata.google.internal' }]);
+    await refuseSource(stage, 'me@google.internal', { auth: authOf('me@google.internal') }, blocked);
+  });
+
+  test('gets no password when it is of another domain, and is named', async () => {
+    const logins = dovecot.logins('me@lured.test').length;
+    names.records.set('_imaps._tcp.lured.test', [{ port: dovecot.tlsPort, target: 'localhost' }]);
+    const { problem } = await refuseSource(
+      stage,
+      'me@lured.test',
+      { auth: authOf('me@lured.test') },
+      { status: 400, code: 'bad_request' },
+    );
+    assert.match(problem.detail, /DNS names localhost: say `host`/);
+    assert.equal(dovecot.logins('me@lured.test').length, logins);
   });
 
   for (const how of ['fail', 'silence'] as const)

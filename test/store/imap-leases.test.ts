@@ -142,6 +142,46 @@ describe('the connections of an account', () => {
     );
   });
 
+  test('are as many as its sources have folders that idle by themselves', async () => {
+    const idling = (...paths: string[]) => ({
+      account: 'me@example.com',
+      settings: {
+        host: 'imap.example.com',
+        folders: [
+          { role: 'inbox', idle: true },
+          { path: 'Asked' },
+          ...paths.map((path) => ({ path, idle: true })),
+        ],
+      },
+    });
+    const budgets = { generic: 3 };
+    const many = await addImapSource(sql, idling('A', 'B', 'C', 'D'));
+    assert.deepEqual(idsOf(await claim({ budgets })), [many.id], 'it has no more than there are');
+    const one = await addImapSource(sql, idling());
+    assert.deepEqual(await claim({ budgets }), [], 'all are in use');
+    await sql`DELETE FROM sources WHERE id = ${uuidOf(many.id)}`;
+
+    // Of those that come together, who wants few keeps its place from none.
+    const two = await addImapSource(sql, idling('A'));
+    const three = await addImapSource(sql, idling('A', 'B'));
+    for (const { id } of [one, two, three]) await set(id, { due_at: minutesAgo(1) });
+    assert.deepEqual(idsOf(await claim({ budgets })), [one.id, two.id].sort());
+  });
+
+  test('are the same whether its host is named or known by the provider', async () => {
+    const of = [
+      { account: 'me@example.com', settings: { provider: 'gmail' } },
+      { account: 'me@example.com', settings: { provider: 'gmail', host: 'IMAP.gmail.com' } },
+    ];
+    for (const input of of) await addImapSource(sql, input);
+    const [held, ...others] = await claim({ budgets: { gmail: 1 } });
+    assert.ok(held !== undefined);
+    assert.deepEqual(others, []);
+    await endSession(sql, held, { ...RELEASED, state: 'backoff', slowForMs: 60_000 });
+    await sql`UPDATE sources SET due_at = now()`;
+    assert.deepEqual(await claim({ budgets: { gmail: 1 } }), [], 'patience is for both');
+  });
+
   test('that is asked for patience waits with all its sources', async () => {
     const [one, other] = await Promise.all([
       addImapSource(sql, at('imap.example.com')),

@@ -24,59 +24,13 @@ import {
 } from '../../src/store/imap-leases.ts';
 import { createHolder } from '../../src/store/source-leases.ts';
 import { findDueStubs, settleStubs } from '../../src/store/stub-queue.ts';
+import { END, HOLDERS, type Holder, type KINDS, PAGE, PATH, type Place, SINCE } from './imap-race-steps.ts';
 
 /*
  * Several workers at one source, their steps in any order, and leases that are taken from who still works. The server's
  * folder gets new UIDs now and then. What has to hold after each step: under one UIDVALIDITY the cursor goes back by the
  * jump of a standby alone, and each mail that it has passed is stored, has a stub, or is in a stretch that a gap stands for.
  */
-
-export const PATH = 'INBOX';
-const PAGE = 3;
-/** Before all of it. */
-export const SINCE = new Date(0);
-
-export const KINDS = [
-  'arrive',
-  'claim',
-  'take over',
-  'page',
-  'page',
-  'page',
-  'page of before',
-  'flip',
-  'jump',
-  'wake',
-  'add folder',
-  'fetch',
-  'gap page',
-  'renew',
-  'note',
-  'end',
-  'steal',
-  'expire',
-  'forget',
-] as const;
-export const HOLDERS = 3;
-
-type Place = { uidValidity: number; uid: number };
-
-/** A worker, and where it believes the cursor is: it may be long past. */
-type Holder = {
-  claimed: ClaimedImapSource | undefined;
-  cursor: Place | undefined;
-  /** Where it was at the claim. */
-  first: Place | undefined;
-};
-
-export const END = {
-  state: 'disconnected',
-  reason: null,
-  fault: null,
-  failures: 0,
-  dueInMs: 0,
-  slowForMs: null,
-} as const;
 
 /** A mail has a number for ever, and in the folder its UID; a flip gives all of them new ones. */
 export class Race {
@@ -258,7 +212,8 @@ export class Race {
       providerId: mailPlaceOf(PATH, uidValidity, at + 1),
       key: keyOf(mail),
     }));
-    await keepGapPage(this.sql, lease, gap, { stubs, listed: stubs.length, next: null });
+    const page = { stubs, listed: stubs.length, next: null };
+    await keepGapPage(this.sql, lease, gap, page, { path: PATH, uidValidity });
   }
 
   async store(mail: number): Promise<void> {

@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import postgres from 'postgres';
 import { uuidOf } from '../../src/core/ids.ts';
-import { findOpenGaps } from '../../src/store/gap-filling.ts';
+import { findOpenGaps, keepGapPage } from '../../src/store/gap-filling.ts';
 import {
   addFolder,
   keepFolderPage,
@@ -17,14 +17,15 @@ import { createHolder } from '../../src/store/source-leases.ts';
 import { findDueStubs } from '../../src/store/stub-queue.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addImapSource } from '../support/imap-source.ts';
-import { END, HOLDERS, KINDS, PATH, Race, SINCE } from './imap-race.ts';
+import { Race } from './imap-race.ts';
+import { END, HOLDERS, KINDS, PATH, SINCE } from './imap-race-steps.ts';
 
 const database = await createTestDatabase();
 after(() => database.drop());
 const sql = postgres(database.url, { max: 4, onnotice: () => {} });
 after(() => sql.end({ timeout: 5 }));
 
-const RUNS = 150;
+const RUNS = 100;
 const step = fc.record({
   kind: fc.constantFrom(...KINDS),
   who: fc.nat(HOLDERS - 1),
@@ -91,8 +92,47 @@ test('a wish is listed anew when its folder gets new UIDs before all of it was f
       [false, null],
     ],
   );
+  // It names them again; stubs under the old UIDs would be of nothing.
+  assert.equal((await sql`SELECT FROM stubs WHERE source_id = ${uuidOf(race.source)}`).length, 0);
+});
+
+test('a stub whose gap does not list it again is kept as missing when its folder gets new UIDs', async () => {
+  const race = await begin();
+  race.arrive(4);
+  const [holder = assert.fail()] = race.holders;
+  await race.forget();
+  await race.claim(holder);
+  const { claimed = assert.fail('not claimed') } = holder;
+  await race.add(holder, claimed);
+  await race.listGap(claimed);
+  await sql`UPDATE gaps SET recovered_at = now() WHERE source_id = ${uuidOf(race.source)}`;
+  race.flip();
+  const to = { uidValidity: 2, uid: 4 };
+  const { cursor = assert.fail('no cursor') } = holder;
+  assert.ok(await race.jumpTo(claimed.lease, 'uidvalidity_changed', cursor, to, SINCE));
   const stubs = await sql`SELECT status FROM stubs WHERE source_id = ${uuidOf(race.source)}`;
-  assert.deepEqual(new Set(stubs.map(({ status }) => status)), new Set(['missing']));
+  assert.deepEqual(
+    stubs.map(({ status }) => status),
+    Array(4).fill('missing'),
+  );
+});
+
+test('a page of a gap that was listed under the UIDs of before is not kept', async () => {
+  const race = await begin();
+  race.arrive(4);
+  const [holder = assert.fail()] = race.holders;
+  await race.forget();
+  await race.claim(holder);
+  const { claimed = assert.fail('not claimed') } = holder;
+  await race.add(holder, claimed);
+  const [gap = assert.fail('no gap')] = await findOpenGaps(sql, race.source);
+  const page = { stubs: [{ providerId: 'INBOX;UIDVALIDITY=1/;UID=1', key: null }], listed: 1, next: null };
+  const keep = (uidValidity: number) =>
+    keepGapPage(sql, claimed.lease, gap, page, { path: PATH, uidValidity });
+  assert.equal(await keep(9), false);
+  assert.equal((await findOpenGaps(sql, race.source)).length, 1, 'its listing goes on');
+  assert.equal((await sql`SELECT FROM stubs WHERE source_id = ${uuidOf(race.source)}`).length, 0);
+  assert.equal(await keep(1), true);
 });
 
 test('a folder that is begun again is listed from its beginning again', async () => {

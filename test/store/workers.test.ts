@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import postgres from 'postgres';
 import { uuidOf } from '../../src/core/ids.ts';
-import { forgetWorker, hasWorkers, reportWorker } from '../../src/store/workers.ts';
+import { forgetWorker, reportWorker } from '../../src/store/workers.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addImapSource, addMailbox } from '../support/imap-source.ts';
 
@@ -78,12 +78,4 @@ describe('the share of a worker', () => {
     await sql`UPDATE sources SET last_proven_alive_at = now() - interval '1 hour' WHERE id = ${uuidOf(script.id)}`;
     assert.equal(await report('a'), 2);
   });
-});
-
-test('somebody reads as long as one worker is seen', async () => {
-  assert.equal(await hasWorkers(sql), false);
-  await report('a');
-  assert.equal(await hasWorkers(sql), true);
-  await die('a');
-  assert.equal(await hasWorkers(sql), false);
 });

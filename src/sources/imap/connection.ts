@@ -169,7 +169,8 @@ async function openAt(
     client,
     hasIdle: () => client.capabilities.has('IDLE'),
     has: (capability) => client.capabilities.has(capability),
-    isOpen: () => client.usable && !client.isClosed,
+    // After BYE imapflow closes a moment later; until then its commands answer as if there were nothing.
+    isOpen: () => client.usable && !client.isClosed && !client.byeReason,
     unreadableRows: () => unreadableRows,
     async run(work, deadlineMs = timeouts.commandMs, leastBytesPerSecond = 0) {
       if (!connection.isOpen()) throw lost();

@@ -28,6 +28,7 @@ const LISTING_DEADLINE_MS = 60_000;
  *
  * @param expected how many there may be; undefined: any number. Few are asked for at once, without a search before.
  * @param scope what an EMAILID is unique in: the server and the account.
+ * @param limit how many are listed at once, where any number is expected.
  * @throws ImapError, `protocol` also for UIDs that the server cannot have given out.
  */
 export async function listMailsBehind(
@@ -35,6 +36,7 @@ export async function listMailsBehind(
   after: number,
   expected: number | undefined,
   scope: string,
+  limit = LISTING_PAGE,
 ): Promise<{ mails: ListedMail[]; hasMore: boolean }> {
   if (after >= MAX_UID) return { mails: [], hasMore: false };
   if (expected !== undefined && expected <= LISTING_PAGE) {
@@ -46,7 +48,7 @@ export async function listMailsBehind(
     // Behind a row that nobody could read the cursor would pass its mail: a search names it all the same.
   }
   const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
-  const page = uids.slice(0, LISTING_PAGE);
+  const page = uids.slice(0, limit);
   const listed = page.length === 0 ? [] : await fetchListing(connection, rangesOf(page), after, scope);
   // What the search found and the listing left out is not passed over: fetching it shows whether it is gone.
   const byUid = new Map(listed.map((mail) => [mail.uid, mail]));
