@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { GoogleConfig, MicrosoftConfig } from './config.ts';
 import { createConnectSource } from './connect-source.ts';
@@ -107,6 +108,9 @@ export type Service = {
   stop(): Promise<void>;
 };
 
+/** IMAP sessions are ended in order within this; those that take longer end with the process, and their leases by themselves. */
+const SESSIONS_PATIENCE_MS = 9000;
+
 /** Ends what was started, the last first. */
 type Stops = { add(stop: () => Promise<unknown>): void; all(): Promise<void> };
 
@@ -191,10 +195,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     });
     stops.add(() => gmail.stop());
     const imap = imapOptions(options, base);
-    if (options.imap === true) {
-      const worker = startImapWorker({ ...imap, ...core, ingest, onEvent });
-      stops.add(() => worker.stop());
-    }
+    const worker = options.imap === true ? startImapWorker({ ...imap, ...core, ingest, onEvent }) : undefined;
+    let ending: Promise<void> | undefined;
+    const endSessions = () => {
+      ending ??= atMost(SESSIONS_PATIENCE_MS, worker?.stop());
+      return ending;
+    };
+    stops.add(endSessions);
+    const imapSources = createImapSources({ ...imap, resolveSrv: createSrvResolver(options.nameServers) });
     const verifyToken = options.pubsub && (await createVerifier(options.pubsub, log));
 
     const keyUses = createKeyUseRecorder(database.sql, (error) =>
@@ -207,7 +215,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       keyring,
       ingest,
       gmail: gmail.sources,
-      imap: createImapSources({ ...imap, resolveSrv: createSrvResolver(options.nameServers) }),
+      imap: imapSources,
       wakeSync: gmail.wake,
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
@@ -216,7 +224,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       feed,
       wakeDispatcher: onEvent,
       consents: createConsents(options),
-      connectSource: options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources),
+      connectSource:
+        options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources, imapSources.wake),
       identify: createIdentify({ ...options, database, keyUses }),
       metricsToken: options.metricsToken,
       metrics,
@@ -228,14 +237,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     });
     const server = await startHttpServer(app.fetch, options);
     address = server.address;
+<<<<<<< HEAD
     stops.add(() => server.drain());
     // Their requests never end by themselves.
     stops.add(async () => feed.stop());
+=======
+    // At the same time: what is under way here and there has nothing to wait for in the other.
+    stops.add(() => Promise.all([server.drain(), endSessions()]));
+>>>>>>> main
     return { address, publicUrl: options.publicUrl ?? address, stop: () => stops.all() };
   } catch (error) {
     await stops.all();
     throw error;
   }
+}
+
+/** Resolves when `work` has ended, or after `ms`. */
+async function atMost(ms: number, work: Promise<void> | undefined): Promise<void> {
+  const patience = new AbortController();
+  const late = wait(ms, undefined, { signal: patience.signal }).catch(() => {});
+  await Promise.race([work, late]).finally(() => patience.abort());
 }
 
 /** Holds IMAP sessions on a migrated database, and nothing else: webhooks are sent by a process that dispatches. */

@@ -1,6 +1,6 @@
 import { createConnector } from './connector.ts';
 import type { Egress } from './egress.ts';
-import { Agent } from './undici.ts';
+import { Agent, request } from './undici.ts';
 
 /** Posts a form to a URL that a user named, and reads its JSON. */
 export type PostForm = (url: string, form: URLSearchParams) => Promise<{ status: number; answer: unknown }>;
@@ -20,7 +20,7 @@ export function createGuardedPost(egress: Egress): PostForm {
     const { origin, pathname, search } = new URL(url);
     const agent = new Agent({ connect: createConnector(egress, { timeoutMs: TIMEOUT_MS }), pipelining: 0 });
     try {
-      const response = await agent.request({
+      const response = await request.call(agent, {
         origin,
         path: `${pathname}${search}`,
         method: 'POST',

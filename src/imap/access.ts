@@ -117,7 +117,9 @@ const FAULTS = { consent_gone: 'needs_reauth', not_allowed: 'internal', unavaila
 function throwImapError(error: unknown, secrets: readonly string[]): never {
   if (error instanceof GrantError) {
     const said = cleanServerText(error.message, secrets);
-    throw new ImapError(FAULTS[error.kind], `no access token: ${said}`, { cause: error });
+    // The guard's own sentence has a code of its own, for whoever asked for the source.
+    const cause = error.cause instanceof MailgressError ? error.cause : new GrantError(error.kind, said);
+    throw new ImapError(FAULTS[error.kind], `no access token: ${said}`, { cause });
   }
   throw error;
 }

@@ -29,7 +29,7 @@ export function createSessionStore(
     readBacklog: () => inTime(folders.readBacklog(hot, sourceId)),
     findOpenGaps: () => inTime(findOpenGaps(hot, sourceId)),
     spreadGap: (gapId) => inTime(folders.spreadGap(hot, lease, gapId)),
-    keepGapPage: (gap, page) => inTime(keepGapPage(hot, lease, gap, page)),
+    keepGapPage: (gap, page, place) => inTime(keepGapPage(hot, lease, gap, page, place)),
     async closeGaps() {
       if (await inTime(closeGaps(hot, sourceId))) onEvent();
     },

@@ -5,9 +5,10 @@ import { type ImapCredentials, type ImapSettings, imapSettingsSchema } from '../
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { type ConnectTools, openConnection } from '../sources/imap/connection.ts';
-import { findImapServer, type ResolveSrv } from '../sources/imap/find-server.ts';
+import { findImapServer, isOfDomain, type ResolveSrv } from '../sources/imap/find-server.ts';
 import { ImapError } from '../sources/imap/imap-error.ts';
 import { type ImapReport, inspectAccount } from '../sources/imap/verify.ts';
+import { GrantError } from '../sources/oauth/access-tokens.ts';
 import type { Database } from '../store/database.ts';
 import {
   changeImapSource,
@@ -71,6 +72,7 @@ export function createImapSources(options: {
       });
       const auth = await account.auth(signal);
       const connection = await openConnection({ ...account.server, auth }, connect, signal);
+      signal.addEventListener('abort', () => connection.close());
       try {
         return { report: await inspectAccount(connection, settings.folders, settings.provider), credentials };
       } finally {
@@ -115,9 +117,14 @@ export function createImapSources(options: {
       const kept = auth ?? (sealed && openImapCredentials(keyring, { id, account }, sealed));
       if (kept === null) throw new MailgressError('internal', 'a source without credentials');
       const { report, credentials } = await verify(settings, kept);
-      const isOther = credentials.user.toLowerCase() !== account || hostOf(settings) !== hostOf(known);
+      const isAnotherUser = credentials.user.toLowerCase() !== account;
+      const isAnotherHost = hostOf(settings) !== hostOf(known);
       const { folders } = report;
-      const source = await changeImapSource(sql, keyring, id, { credentials, settings, folders, isOther });
+      const source = await changeImapSource(sql, keyring, id, {
+        ...{ credentials, settings, folders },
+        isOther: isAnotherUser || isAnotherHost,
+        isMoved: isAnotherHost && !isAnotherUser,
+      });
       wake();
       return source && { source, report };
     },
@@ -134,7 +141,7 @@ function hostOf({ host, provider }: ImapSettings): string | undefined {
   return (host ?? IMAP_PRESETS[provider].host)?.toLowerCase();
 }
 
-/** The provider by host or address; the host by the provider, or as the domain's DNS tells it (RFC 6186). */
+/** The provider by host or address; the host by the provider, or as the domain's DNS tells it (RFC 6186): its own, or a known one. */
 async function completeSettings(
   given: Partial<ImapSettings>,
   address: string,
@@ -155,6 +162,10 @@ async function completeSettings(
       `Where ${address} has its mail is not known: say \`host\` (its domain has no records of RFC 6186)`,
     );
   }
+  if (!isOfDomain(found.host, address) && providerOfHost(found.host) === 'generic') {
+    // DNS is seldom signed: whoever forges an answer would be sent the password.
+    throw new MailgressError('bad_request', `Its DNS names ${found.host}: say \`host\` to log in there`);
+  }
   return { ...settings, ...found, provider: providerOfHost(found.host) };
 }
 
@@ -166,7 +177,8 @@ function throwForCaller(error: unknown, signal: AbortSignal): never {
   if (!(error instanceof ImapError)) throw error;
   const { fault, message, cause } = error;
   if (cause instanceof MailgressError) throw cause;
-  if (fault === 'auth' || fault === 'needs_reauth') {
+  const isGrantRefused = cause instanceof GrantError && cause.kind !== 'unavailable';
+  if (fault === 'auth' || isGrantRefused) {
     throw new MailgressError('credentials_refused', message, { cause: error });
   }
   if (fault === 'tls' || fault === 'folder' || fault === 'protocol') {

@@ -133,13 +133,13 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         isPassing: isOfStore,
         note: (state, mode) => states.note(lease, { state, mode }),
         noteAlive: (hasMail) => options.activity.note(sourceId, { hasMessage: hasMail }),
-        open: async () => {
+        open: async (signal) => {
           // Before the place is taken: who gives the token slowly would hold up the host's other accounts.
-          const auth = await access.auth(handle.signal);
+          const auth = await access.auth(signal);
           return limitOf(server.host.toLowerCase()).run(async () => {
-            handle.signal.throwIfAborted();
+            signal.throwIfAborted();
             handle.onLogin();
-            const connection = await openConnection({ ...server, auth }, options.connect, handle.signal);
+            const connection = await openConnection({ ...server, auth }, options.connect, signal);
             handle.onConnected();
             return connection;
           });

@@ -62,18 +62,26 @@ export async function findOpenGaps(sql: Sql, sourceId: Id<'src'>): Promise<OpenG
  * or missed before are tried again.
  *
  * @param page.next null: that was the last page.
- * @returns false when the lease is another's by now.
+ * @param place the folder that was listed, where it is one of IMAP.
+ * @returns false when the lease is another's by now, or the folder has got other UIDs.
  */
 export async function keepGapPage(
   sql: Sql,
   lease: Lease,
   gap: Pick<OpenGap, 'id' | 'since' | 'pageToken'>,
   page: { stubs: readonly NewStub[]; listed: number; next: string | null },
+  place?: { path: string; uidValidity: number },
 ): Promise<boolean> {
+  const from =
+    place === undefined
+      ? sql`sources WHERE true`
+      : // Before the source, as whoever changes both locks them.
+        sql`imap_folders JOIN sources ON sources.id = source_id
+            WHERE path = ${place.path} AND uid_validity = ${place.uidValidity}`;
   const [kept] = await sql<[{ held: number }]>`
     WITH held AS (
       -- Locked, so that the lease is ours until this is kept.
-      SELECT id, mailbox_id FROM sources WHERE ${isHeld(sql, lease)} FOR NO KEY UPDATE
+      SELECT sources.id, mailbox_id FROM ${from} AND ${isHeld(sql, lease)} FOR NO KEY UPDATE
     ), moved AS (
       UPDATE gaps SET
         page_token = ${page.next}::text, listed = listed + ${page.listed}::int,

@@ -151,16 +151,18 @@ export async function jumpFolder(
       UPDATE gaps SET page_token = NULL, listed_at = NULL FROM held
       WHERE gaps.source_id = held.source_id AND gaps.folder = held.path AND gaps.recovered_at IS NULL
         AND ${isOther}::boolean
+      RETURNING gaps.id
     ), dropped AS (
       -- Their gap lists them again, by what they are called now.
       DELETE FROM stubs USING held
       WHERE stubs.source_id = held.source_id AND stubs.status = 'pending' AND ${isOther}::boolean
-        AND stubs.gap_id IS NOT NULL AND starts_with(stubs.provider_id, ${`${jump.fromPlace}/;`})
+        AND stubs.gap_id IN (SELECT id FROM relisted) AND starts_with(stubs.provider_id, ${`${jump.fromPlace}/;`})
     ), orphaned AS (
       UPDATE stubs SET status = 'missing', error = 'the folder got new UIDs before it was fetched', updated_at = now()
       FROM held
       WHERE stubs.source_id = held.source_id AND stubs.status = 'pending' AND ${isOther}::boolean
-        AND stubs.gap_id IS NULL AND starts_with(stubs.provider_id, ${`${jump.fromPlace}/;`})
+        AND (stubs.gap_id IS NULL OR stubs.gap_id NOT IN (SELECT id FROM relisted))
+        AND starts_with(stubs.provider_id, ${`${jump.fromPlace}/;`})
     ), gapped AS (
       INSERT INTO gaps (id, source_id, reason, folder, from_cursor, to_cursor, recovered_by, since)
       SELECT ${uuidOf(createId('gap'))}::uuid, source_id, ${jump.reason}, path,
@@ -187,7 +189,7 @@ export async function noteFolderRead(
     sql,
     lease,
     path,
-    sql`read_at = now(), mod_seq = ${modSeq}::numeric, refusals = 0, parked_until = NULL, error = NULL`,
+    sql`read_at = now(), mod_seq = ${modSeq}::numeric, refusals = 0, parked_until = NULL, error = NULL, strikes = 0`,
   );
 }
 
@@ -206,7 +208,7 @@ export async function noteFolderRefused(
   );
 }
 
-/** A connection ended while the mails behind its cursor were fetched. */
+/** A connection ended while the mails behind its cursor were listed or fetched. */
 export async function noteFolderStrike(sql: Sql, lease: Lease, path: string): Promise<void> {
   await changeFolder(sql, lease, path, sql`strikes = strikes + 1`);
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Sql } from 'postgres';
+import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
+import { IMAP_PRESETS } from '../core/imap-providers.ts';
 import type { Source } from '../core/resources.ts';
 import type { SourceFault } from '../core/source-retry.ts';
 import { isCovered, isStandby } from './coverage.ts';
@@ -61,9 +62,11 @@ export async function claimImapSources(
 ): Promise<{ claimed: ClaimedImapSource[]; hasMore: boolean }> {
   // Another one for each claim: one that a crash took back leaves its fence to the next.
   const owner = `${holder}${randomUUID().slice(holder.length)}`;
+  const budgetOf = JSON.stringify(budgets);
   const rows = await sql<(ClaimRow & { seen: number })[]>`
     WITH due AS (
-      SELECT id, account, coalesce(settings->>'host', '') AS host, coalesce(settings->>'provider', 'generic') AS provider,
+      SELECT id, account, ${hostOf(sql, 'sources')} AS host, ${connectionsOf(sql, 'sources')} AS wanted,
+             coalesce((${budgetOf}::text::jsonb->>coalesce(settings->>'provider', 'generic'))::int, 1) AS budget,
              ${isStandby(sql, 'sources')} AND ${isCovered(sql)} AS is_covered, state AS before
       FROM sources
       WHERE kind = 'imap' AND is_wanted AND state <> 'needs_reauth' AND state <> 'disabled'
@@ -75,12 +78,14 @@ export async function claimImapSources(
       LIMIT ${limit}
       FOR UPDATE SKIP LOCKED
     ), ranked AS (
-      SELECT *, row_number() OVER (PARTITION BY account, host, provider, is_covered ORDER BY id) + (
-        SELECT count(*) FROM sources held
-        WHERE held.kind = 'imap' AND held.account = due.account AND held.lease_until > now()
-          AND coalesce(held.settings->>'host', '') = due.host
-          AND coalesce(held.settings->>'provider', 'generic') = due.provider
-      ) <= coalesce((${JSON.stringify(budgets)}::text::jsonb->>provider)::int, 1) OR account IS NULL AS has_place
+      -- Those that want few first: one that finds no place keeps none from who would.
+      SELECT *, account IS NULL OR sum(least(budget, wanted)) OVER (
+          PARTITION BY account, host, is_covered ORDER BY least(budget, wanted), id
+        ) + (
+          SELECT coalesce(sum(least(budget, ${connectionsOf(sql, 'held')})), 0) FROM sources held
+          WHERE held.kind = 'imap' AND held.account = due.account AND held.lease_until > now()
+            AND ${hostOf(sql, 'held')} = due.host
+        ) <= budget AS has_place
       FROM due
     ), asleep AS (
       UPDATE sources SET state = 'standby', reason = NULL, mode = NULL,
@@ -113,6 +118,26 @@ export async function claimImapSources(
     ),
   };
 }
+
+const PRESET_HOSTS = JSON.stringify(
+  Object.fromEntries(Object.entries(IMAP_PRESETS).map(([provider, { host }]) => [provider, host])),
+);
+
+/** A fragment: where a source's account is. A host that is named counts as the same one that is its provider's. */
+function hostOf(sql: Sql, table: 'sources' | 'held' | 'met' | 'other'): Fragment {
+  const settings = sql`${sql(table)}.settings`;
+  return sql`lower(coalesce(
+    ${settings}->>'host', ${PRESET_HOSTS}::text::jsonb->>coalesce(${settings}->>'provider', 'generic'), ''
+  ))`;
+}
+
+/** A fragment: one connection, and one for each folder that is to idle by itself; INBOX has the first. */
+function connectionsOf(sql: Sql, table: 'sources' | 'held'): Fragment {
+  return sql`1 + jsonb_array_length(jsonb_path_query_array(${sql(table)}.settings, ${ALONE}::text::jsonpath))`;
+}
+
+const ALONE =
+  '$.folders[*] ? (@.idle == true && !(@.role == "inbox") && !(@.path like_regex "^inbox$" flag "i"))';
 
 type ClaimRow = Omit<ClaimedImapSource, 'lease' | 'mailboxId'> & {
   /** Null in the row that stands for none. */
@@ -222,8 +247,7 @@ async function slowAccount(sql: Sql, { sourceId }: Lease, slowForMs: number): Pr
     WHERE id IN (
       SELECT other.id FROM sources met JOIN sources other
         ON other.account = met.account AND other.kind = 'imap'
-        AND coalesce(other.settings->>'host', '') = coalesce(met.settings->>'host', '')
-        AND coalesce(other.settings->>'provider', 'generic') = coalesce(met.settings->>'provider', 'generic')
+        AND ${hostOf(sql, 'other')} = ${hostOf(sql, 'met')}
       WHERE met.id = ${uuidOf(sourceId)}
       ORDER BY other.id FOR NO KEY UPDATE OF other
     )`;

@@ -1,4 +1,4 @@
-import type { Sql } from 'postgres';
+import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
 import type { ImapCredentials, ImapSettings } from '../core/imap-settings.ts';
 import type { Source } from '../core/resources.ts';
@@ -57,9 +57,13 @@ export async function createImapSource(
   return findSource(sql, id);
 }
 
+/** Clocks differ. */
+const RESET_MARGIN_HOURS = 1;
+
 /**
  * Changes what is given and starts the source again. Whoever reads with what was before has lost its lease. The cursors stay,
- * but those of another account are none: it begins behind `folders`.
+ * but those of another account or server are none: it begins behind `folders`. Of the same account at another server what came
+ * since it was last known to be read is listed again; a gap says so from the same commit on.
  */
 export async function changeImapSource(
   sql: Sql,
@@ -71,15 +75,18 @@ export async function changeImapSource(
     folders: readonly NewFolder[];
     /** Another account or server: the cursors of before are of other mails. */
     isOther: boolean;
+    /** The same account, whose server has another name or has been left for another. */
+    isMoved: boolean;
   },
 ): Promise<Source | undefined> {
-  const { credentials, settings, folders, isOther } = change;
+  const { credentials, settings, folders, isOther, isMoved } = change;
+  const paths = folders.map(({ path }) => path);
   const sealed = credentials && sealCredentials(keyring, id, credentials);
   await sql`
     WITH begun AS (
       INSERT INTO imap_folders (source_id, path, role, uid_validity, uid)
       SELECT ${uuidOf(id)}, folder.* FROM unnest(
-        ${folders.map(({ path }) => path)}::text[], ${folders.map(({ role }) => role)}::text[],
+        ${paths}::text[], ${folders.map(({ role }) => role)}::text[],
         ${folders.map(({ uidValidity }) => uidValidity)}::bigint[],
         ${folders.map(({ uid }) => uid)}::bigint[]
       ) AS folder
@@ -90,8 +97,24 @@ export async function changeImapSource(
         mod_seq = CASE WHEN ${isOther}::boolean THEN NULL ELSE imap_folders.mod_seq END
     ), dropped AS (
       DELETE FROM imap_folders
-      WHERE source_id = ${uuidOf(id)} AND ${isOther}::boolean AND path <> ALL(${folders.map(({ path }) => path)}::text[])
-    )
+      WHERE source_id = ${uuidOf(id)} AND ${isOther}::boolean AND path <> ALL(${paths}::text[])
+    ), relisted AS (
+      -- How far they were listed, the UIDs of the server before say.
+      UPDATE gaps SET page_token = NULL, listed_at = NULL
+      WHERE source_id = ${uuidOf(id)} AND recovered_at IS NULL AND ${isMoved}::boolean
+        AND NOT (reason = 'reset' AND folder = ANY(${paths}::text[]))
+    ), gapped AS (
+      INSERT INTO gaps (id, source_id, reason, folder, from_cursor, recovered_by, since)
+      -- As the folders were before this statement; one by another name there may hold what any of them did.
+      SELECT mailgress_uuidv7(), ${uuidOf(id)}::uuid, 'reset', now_there.path, now_there.path, 'search',
+             coalesce(max(read_at) FILTER (WHERE before.path = now_there.path), min(read_at))
+               - ${RESET_MARGIN_HOURS}::int * interval '1 hour'
+      FROM unnest(${paths}::text[]) AS now_there (path), imap_folders before
+      WHERE before.source_id = ${uuidOf(id)} AND ${isMoved}::boolean
+      GROUP BY now_there.path
+      ${openAgain(sql)}
+      RETURNING *
+    ), logged AS (${logGaps(sql, 'gap.opened')}), told AS (${tellEndpoints(sql)})
     UPDATE sources SET
       settings = ${JSON.stringify(settings)}::text::jsonb,
       credentials = coalesce(${sealed ?? null}::bytea, credentials),
@@ -121,9 +144,6 @@ export async function replaceRefreshToken(
   return sealed;
 }
 
-/** Clocks differ. */
-const RESET_MARGIN_HOURS = 1;
-
 /**
  * Forgets how far the folders have been read: they are begun anew at their ends, and what came since each was last known to be
  * read is listed again. A gap says so from the same commit on.
@@ -138,16 +158,22 @@ export async function resetImapSource(sql: Sql, id: Id<'src'>): Promise<Source |
       SELECT mailgress_uuidv7(), source_id, 'reset', path, path, 'search',
              read_at - ${RESET_MARGIN_HOURS}::int * interval '1 hour'
       FROM forgotten
-      ON CONFLICT (source_id, reason, from_cursor, to_cursor) DO UPDATE SET
-        recovered_at = NULL, listed_at = NULL, page_token = NULL, opened_at = now(), listed = 0,
-        since = CASE WHEN gaps.recovered_at IS NULL THEN least(gaps.since, excluded.since) ELSE excluded.since END,
-        recovered = CASE WHEN gaps.recovered_at IS NULL THEN gaps.recovered ELSE 0 END
+      ${openAgain(sql)}
       RETURNING *
     ), logged AS (${logGaps(sql, 'gap.opened')}), told AS (${tellEndpoints(sql)})
     UPDATE sources SET
       failures = 0, fault = NULL, due_at = now(), fence = fence + 1, lease_owner = NULL, lease_until = NULL
     WHERE id = ${uuidOf(id)} AND kind = 'imap'`;
   return findSource(sql, id);
+}
+
+/** A fragment: the gap of a folder that was reset before is listed from its beginning, and further back if it must. */
+function openAgain(sql: Sql): Fragment {
+  return sql`
+      ON CONFLICT (source_id, reason, from_cursor, to_cursor) DO UPDATE SET
+        recovered_at = NULL, listed_at = NULL, page_token = NULL, opened_at = now(), listed = 0,
+        since = CASE WHEN gaps.recovered_at IS NULL THEN least(gaps.since, excluded.since) ELSE excluded.since END,
+        recovered = CASE WHEN gaps.recovered_at IS NULL THEN gaps.recovered ELSE 0 END`;
 }
 
 /** What a change begins from. */

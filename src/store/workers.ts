@@ -42,12 +42,3 @@ export async function reportWorker(
 export async function forgetWorker(sql: Sql, holder: string): Promise<void> {
   await sql`DELETE FROM workers WHERE holder = ${holder}`;
 }
-
-/** Whether anybody reads sources of kind imap. */
-export async function hasWorkers(sql: Sql): Promise<boolean> {
-  const [row] = await sql<[{ has: boolean }]>`
-    SELECT EXISTS (
-      SELECT FROM workers WHERE seen_at >= now() - ${DEAD_AFTER_MS}::int * interval '1 millisecond'
-    ) AS has`;
-  return row.has;
-}

@@ -162,6 +162,64 @@ describe('old mail of a folder that cannot be opened', () => {
   });
 });
 
+describe('a folder that can be opened and not read', () => {
+  for (const command of ['UID FETCH', 'UID SEARCH'] as const)
+    test(`as its ${command} is refused, says so; the others go on, on the same connection`, async () => {
+      const account = await startScriptedAccount({ folders: { INBOX: '', Junk: '\\Junk' } });
+      await using _account = account;
+      const address = `corrupt-${command.length}@example.com`;
+      const usual = account.server.handlers[command] ?? assert.fail('no such command');
+      let isBroken = true;
+      account.server.handlers[command] = (given, session) =>
+        isBroken && account.selected(session) === 'Junk'
+          ? '$tag NO [SERVERBUG] index is corrupt'
+          : usual(given, session);
+      const { status, body } = await stage.addSource(address, accountOf(account, address));
+      assert.equal(status, 201, JSON.stringify(body));
+      await stage.waitForState(body.id, 'idle');
+      // More than are listed without a search.
+      const count = command === 'UID SEARCH' ? 501 : 1;
+      for (let at = 1; at < count; at++)
+        account.folder('Junk').add({ raw: mailTo(address, `Junk ${command} ${at}`) });
+      account.arrive('Junk', { raw: mailTo(address, `Junk ${command}`) });
+      const { error } = await untilFolder(body.id, 'Junk', hasError);
+      assert.match(error, /index is corrupt|refuses to search/);
+      account.arrive('INBOX', { raw: mailTo(address, `beside Junk ${command}`) });
+      await stage.waitForSubjects([`beside Junk ${command}`]);
+      await stage.waitForState(body.id, 'idle');
+      assert.equal(account.server.sessionsMade(), 2, 'one to verify, and one that goes on');
+      assert.equal((await placeIn(stage, body.id, 'Junk')).parkedUntil, null);
+
+      isBroken = false;
+      await startAnew(stage, body.id);
+      await stage.waitForSubjects([`Junk ${command}`]);
+      await untilFolder(body.id, 'Junk', (folder) => !hasError(folder));
+    });
+
+  test('with a connection of its own leaves the session to the others', async () => {
+    const account = await startScriptedAccount({ folders: { INBOX: '', Work: '' } });
+    await using _account = account;
+    const address = 'alone-gone@example.com';
+    const folders = [{ role: 'inbox' }, { path: 'Work', idle: true }];
+    const { status, body } = await stage.addSource(address, { ...accountOf(account, address), folders });
+    assert.equal(status, 201, JSON.stringify(body));
+    await stage.waitForState(body.id, 'idle');
+    await until(
+      () => account.server.sessions().some((session) => account.selected(session) === 'Work'),
+      20_000,
+      () => 'Work is not watched',
+    );
+    const before = account.server.sessionsMade();
+    account.folder('Work').isGone = true;
+    await startAnew(stage, body.id);
+    await untilFolder(body.id, 'Work', hasError);
+    account.arrive('INBOX', { raw: mailTo(address, 'beside Work') });
+    await stage.waitForSubjects(['beside Work']);
+    await stage.waitForState(body.id, 'idle');
+    assert.equal(account.server.sessionsMade(), before + 2);
+  });
+});
+
 describe('a folder that is renamed while it is watched', () => {
   test('is refused under its old name; under the new one it can be chosen, and nothing comes twice', async () => {
     const user = 'renamed@example.com';

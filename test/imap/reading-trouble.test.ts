@@ -137,6 +137,39 @@ describe('a mail that ends the connection each time it is fetched', () => {
     );
   });
 
+  test('or is listed, is passed after some tries too', async () => {
+    const address = 'deadly-listed@example.com';
+    const { account, id } = await watch(address);
+    await using _account = account;
+    const usual = account.server.handlers['UID FETCH'] ?? assert.fail('no FETCH');
+    account.server.handlers['UID FETCH'] = (command, session) => {
+      const [set = ''] = command.args.split(' ');
+      const isMet = set.split(',').some((range) => {
+        const [from, to = from] = range.split(':');
+        return Number(from) <= 2 && (to === '*' || Number(to) >= 2);
+      });
+      if (isMet) session.reset();
+      return isMet ? '' : usual(command, session);
+    };
+    const folder = account.folder('INBOX');
+    folder.add({ raw: mailTo(address, 'listed before it') });
+    folder.add({ raw: mailTo(address, 'deadly to list') });
+    account.arrive('INBOX', { raw: mailTo(address, 'listed behind it') });
+    await until(
+      async () => {
+        await endWait(sql, id);
+        return stage.subjects().includes('listed behind it');
+      },
+      60_000,
+      () => `after ${account.server.sessionsMade()} sessions it has not been passed`,
+    );
+    await stage.waitForSubjects(['listed before it', 'listed behind it']);
+    const [stub, ...others] = await stubsOf(stage, id);
+    assert.equal(others.length, 0);
+    assert.equal(stub.providerId, 'INBOX;UIDVALIDITY=1/;UID=2');
+    assert.ok(account.server.sessionsMade() < 12, `${account.server.sessionsMade()} sessions`);
+  });
+
   test('among the mails of a gap holds up none of the others', async () => {
     const address = 'deadly-gap@example.com';
     const account = await startScriptedAccount({ folders: { INBOX: '' } });

@@ -36,7 +36,7 @@ export type ImapTimeouts = {
   commandMs: number;
 };
 
-const DEFAULT_TIMEOUTS: ImapTimeouts = { connectMs: 10_000, commandMs: 15_000 };
+export const DEFAULT_TIMEOUTS: ImapTimeouts = { connectMs: 10_000, commandMs: 15_000 };
 
 /** A hostile server's line; SEARCH over a million mails answers with 8 MB of numbers. */
 const MAX_LINE_BYTES = 16 * 1024 * 1024;
@@ -75,6 +75,8 @@ export type ImapConnection = {
   /** `onChange` is called when the server told of mail, or the connection ended. */
   onChange(listener: () => void): void;
   isOpen(): boolean;
+  /** Lines so far that could not be parsed: imapflow leaves them out of its answers, and one may have been a row of FETCH. */
+  unreadableRows(): number;
   /** Says goodbye (DONE, LOGOUT) if that is possible, and closes; within a few seconds. */
   end(): Promise<void>;
   close(): void;
@@ -122,6 +124,7 @@ async function openAt(
   const secret = 'pass' in auth ? auth.pass : auth.accessToken;
   const context = { host, isOauth: 'accessToken' in auth, advice: server.advice, secrets: [secret] };
   let failure: unknown;
+  let unreadableRows = 0;
   const client = new ImapFlow({
     // Dialled as it was judged: the name would be looked up again.
     host: address,
@@ -131,10 +134,15 @@ async function openAt(
     doSTARTTLS: security === 'starttls',
     auth,
     tls: { minVersion: 'TLSv1.2', ...(tools.ca !== undefined && { ca: tools.ca }) },
-    logger: throttleListener((error) => {
-      failure ??= error;
-      // Not within its own handler: it would go on to wait on a connection that has been closed already.
-      setImmediate(() => client.close());
+    logger: listenToLog({
+      onThrottled(error) {
+        failure ??= error;
+        // Not within its own handler: it would go on to wait on a connection that has been closed already.
+        setImmediate(() => client.close());
+      },
+      onUnreadable() {
+        unreadableRows++;
+      },
     }),
     disableAutoIdle: true,
     // zlib's windows would take more memory than all the rest of an idle connection.
@@ -161,7 +169,9 @@ async function openAt(
     client,
     hasIdle: () => client.capabilities.has('IDLE'),
     has: (capability) => client.capabilities.has(capability),
-    isOpen: () => client.usable && !client.isClosed,
+    // After BYE imapflow closes a moment later; until then its commands answer as if there were nothing.
+    isOpen: () => client.usable && !client.isClosed && !client.byeReason,
+    unreadableRows: () => unreadableRows,
     async run(work, deadlineMs = timeouts.commandMs, leastBytesPerSecond = 0) {
       if (!connection.isOpen()) throw lost();
       const graceMs = STALL_COMMANDS * timeouts.commandMs;
@@ -257,16 +267,26 @@ async function openAt(
 }
 
 /**
- * imapflow waits for minutes where a server asks for patience, and says so in its log alone. The session is over then: its source
- * waits instead, and the account's others with it.
+ * What imapflow says in its log alone. It waits for minutes where a server asks for patience: the session is over then, its source
+ * waits instead, and the account's others with it. And it passes over rows that it cannot parse: each is a mail.
  */
-function throttleListener(onThrottled: (error: object) => void): Logger {
+function listenToLog({
+  onThrottled,
+  onUnreadable,
+}: {
+  onThrottled: (error: object) => void;
+  onUnreadable: () => void;
+}): Logger {
   const ignore = () => {};
   return {
     trace: ignore,
     debug: ignore,
     info: ignore,
-    error: ignore,
+    error(entry: unknown) {
+      const isLine = typeof entry === 'object' && entry !== null && 'payloadBytes' in entry && 'msg' in entry;
+      // Whatever it begins with: that may be what is broken.
+      if (isLine) onUnreadable();
+    },
     fatal: ignore,
     warn(entry: unknown) {
       const isThrottled =

@@ -49,20 +49,26 @@ export async function listGapPage(
   }));
   const reached = uids.length > page.length ? (page.at(-1) ?? after) : after;
   const next = reached < cursor.uid ? String(reached) : null;
-  held(await store.keepGapPage(gap, { stubs, listed: wanted.length, next }));
+  const { uidValidity } = cursor;
+  held(await store.keepGapPage(gap, { stubs, listed: wanted.length, next }, { path, uidValidity }));
 }
 
-/** The stubs of one folder and UIDVALIDITY, by UID; what is none of these is settled by other means. */
-export function sortStubs(
-  stubs: readonly DueStub[],
-): Map<string, { stub: DueStub; uid: number; uidValidity: number }[]> {
-  const byPath = new Map<string, { stub: DueStub; uid: number; uidValidity: number }[]>();
+type PlacedStub = { stub: DueStub; uid: number; uidValidity: number };
+
+/** Stubs by folder. `unreadable`: what came of those that say no place, which would be due for ever. */
+export function sortStubs(stubs: readonly DueStub[]): {
+  byPath: Map<string, PlacedStub[]>;
+  unreadable: StubResult[];
+} {
+  const byPath = new Map<string, PlacedStub[]>();
+  const unreadable: StubResult[] = [];
   for (const stub of stubs) {
     const place = parseMailPlace(stub.providerId);
-    if (place === undefined) continue;
-    byPath.set(place.path, [...(byPath.get(place.path) ?? []), { stub, ...place }]);
+    if (place === undefined) {
+      unreadable.push({ id: stub.id, outcome: 'missing', error: 'it does not say where its mail is' });
+    } else byPath.set(place.path, [...(byPath.get(place.path) ?? []), { stub, ...place }]);
   }
-  return byPath;
+  return { byPath, unreadable };
 }
 
 /**
@@ -95,11 +101,32 @@ export async function fetchStubs(
   const isCautious = stubs.some(({ stub }) => stub.attempts > 0);
   let hasMail = false;
   try {
-    const mails = await listMails(connection, [...byUid.keys()], tools.scope);
+    // One may end connections as soon as it is listed: by itself it is known for it.
+    const batches = isCautious ? [...byUid.keys()].map((uid) => [uid]) : [[...byUid.keys()]];
+    for (const uids of batches) await fetchBatch(uids);
+    if (results.length > 0) await store.settleStubs(results);
+  } catch (error) {
+    if (error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted) {
+      const { message } = error;
+      const left = [...byUid.values()];
+      await store.settleStubs(
+        isCautious
+          ? left.slice(0, 1).map((stub) => afterFailedTry(stub, message))
+          : left.map(({ id }) => ({ id, outcome: 'retry', error: message, delayMs: 0 })),
+      );
+    }
+    throw error;
+  }
+  return { hasMail };
+
+  async function fetchBatch(uids: readonly number[]): Promise<void> {
+    const mails = await listMails(connection, uids, tools.scope);
     const isThere = new Set(mails.map(({ uid }) => uid));
-    for (const [uid, { id }] of byUid) {
-      if (!isThere.has(uid))
-        results.push({ id, outcome: 'missing', error: 'it was gone when it was to be fetched' });
+    for (const uid of uids) {
+      const stub = byUid.get(uid);
+      if (stub === undefined || isThere.has(uid)) continue;
+      byUid.delete(uid);
+      results.push({ id: stub.id, outcome: 'missing', error: 'it was gone when it was to be fetched' });
     }
     for await (const page of readMails(connection, mails, { ...tools, folder, isCautious })) {
       const settled = page.flatMap((result): StubResult[] => {
@@ -115,18 +142,5 @@ export async function fetchStubs(
       hasMail ||= page.some(({ outcome }) => outcome === 'stored');
       await store.settleStubs(settled);
     }
-    if (results.length > 0) await store.settleStubs(results);
-  } catch (error) {
-    if (error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted) {
-      const { message } = error;
-      const left = [...byUid.values()];
-      await store.settleStubs(
-        isCautious
-          ? left.slice(0, 1).map((stub) => afterFailedTry(stub, message))
-          : left.map(({ id }) => ({ id, outcome: 'retry', error: message, delayMs: 0 })),
-      );
-    }
-    throw error;
   }
-  return { hasMail };
 }

@@ -46,6 +46,15 @@ export async function findImapServer(
   return plain === undefined ? undefined : { ...plain, security: 'starttls' };
 }
 
+/**
+ * Whether a found host is of the address's own domain. That of the domain above it is not: `co.uk` is above `example.co.uk`, and
+ * anybody's.
+ */
+export function isOfDomain(host: string, address: string): boolean {
+  const domain = findAsciiDomain(address.slice(address.lastIndexOf('@') + 1));
+  return domain !== '' && (host === domain || host.endsWith(`.${domain}`));
+}
+
 /** Empty if it is none. Checked first: domainToASCII takes `example.com/path` for `example.com`. */
 function findAsciiDomain(domain: string): string {
   return /^[^\s/\\?#:@[\]]+$/.test(domain) ? domainToASCII(domain).replace(/\.$/, '') : '';

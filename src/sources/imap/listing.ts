@@ -28,6 +28,7 @@ const LISTING_DEADLINE_MS = 60_000;
  *
  * @param expected how many there may be; undefined: any number. Few are asked for at once, without a search before.
  * @param scope what an EMAILID is unique in: the server and the account.
+ * @param limit how many are listed at once, where any number is expected.
  * @throws ImapError, `protocol` also for UIDs that the server cannot have given out.
  */
 export async function listMailsBehind(
@@ -35,17 +36,19 @@ export async function listMailsBehind(
   after: number,
   expected: number | undefined,
   scope: string,
+  limit = LISTING_PAGE,
 ): Promise<{ mails: ListedMail[]; hasMore: boolean }> {
   if (after >= MAX_UID) return { mails: [], hasMore: false };
   if (expected !== undefined && expected <= LISTING_PAGE) {
     // `n:*` always answers the last mail, also one before n (RFC 9051, 6.4.4.1): what is not behind is dropped.
+    const unreadable = connection.unreadableRows();
     const mails = await fetchListing(connection, `${after + 1}:*`, after, scope);
     const hasMore = mails.length > LISTING_PAGE;
-    // A row that cannot be parsed is left out without a word. Fewer than were told of may also have gone meanwhile.
-    if (mails.length >= expected) return { mails: mails.slice(0, LISTING_PAGE), hasMore };
+    if (connection.unreadableRows() === unreadable) return { mails: mails.slice(0, LISTING_PAGE), hasMore };
+    // Behind a row that nobody could read the cursor would pass its mail: a search names it all the same.
   }
   const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
-  const page = uids.slice(0, LISTING_PAGE);
+  const page = uids.slice(0, limit);
   const listed = page.length === 0 ? [] : await fetchListing(connection, rangesOf(page), after, scope);
   // What the search found and the listing left out is not passed over: fetching it shows whether it is gone.
   const byUid = new Map(listed.map((mail) => [mail.uid, mail]));
@@ -58,7 +61,12 @@ export async function listMails(
   uids: readonly number[],
   scope: string,
 ): Promise<ListedMail[]> {
-  return uids.length === 0 ? [] : fetchListing(connection, rangesOf(uids), 0, scope);
+  if (uids.length === 0) return [];
+  const unreadable = connection.unreadableRows();
+  const mails = await fetchListing(connection, rangesOf(uids), 0, scope);
+  if (connection.unreadableRows() === unreadable) return mails;
+  const byUid = new Map(mails.map((mail) => [mail.uid, mail]));
+  return uids.map((uid) => byUid.get(uid) ?? undescribed(uid));
 }
 
 /**
@@ -122,7 +130,8 @@ async function refuseImpossibleUids(
 /** @throws ImapError `protocol` for a UID of the selected folder that the server has not given out, as it says when asked. */
 export async function refuseUidToCome(connection: ImapConnection, uid: number): Promise<void> {
   const { mailbox } = connection.client;
-  if (mailbox === false || uid < mailbox.uidNext) return;
+  if (mailbox === false) return;
+  // Its own UIDNEXT is no witness: imapflow moves it with whatever row it is told.
   const status = await connection.run((client) => client.status(mailbox.path, { uidNext: true }));
   if (status === false || status.uidNext === undefined || uid >= status.uidNext) {
     throw new ImapError('protocol', `the server lists a mail with UID ${uid}, which it has not come to`);

@@ -46,7 +46,7 @@ const DAY_MS = 24 * HOUR_MS;
 const RESCAN_OVERLAP_MS = 3 * DAY_MS;
 /** Between the clocks of two paths of one mailbox. */
 const STANDBY_MARGIN_MS = HOUR_MS;
-/** Connections that ended while the same mails were fetched: from then on each by itself, and then past the first. */
+/** Connections that ended while the same mails were listed or fetched: from then on each by itself, and then past the first. */
 const CAUTIOUS_AFTER_STRIKES = 2;
 const PASS_AFTER_STRIKES = 4;
 const FIRST_RETRY_MS = MINUTE_MS;
@@ -187,33 +187,42 @@ export async function readFolder(
   if (cursor === undefined) throw new ImapError('internal', 'a folder is read before it was opened');
   let hasStubs = false;
   let isAtEnd = expected === 0;
+  /** So many of the next are listed and fetched one by one: something among them ends connections. */
+  let singly = cursor.strikes >= CAUTIOUS_AFTER_STRIKES ? LISTING_PAGE : 0;
   while (!isAtEnd) {
-    const { mails, hasMore } = await listMailsBehind(connection, cursor.uid, expected, tools.scope);
-    const [first] = mails;
-    if (first !== undefined && cursor.strikes >= PASS_AFTER_STRIKES) {
-      await keep([
-        { uid: first.uid, key: null, outcome: 'retry', error: 'connections end while it is fetched' },
-      ]);
-      continue;
-    }
-    const isCautious = cursor.strikes >= CAUTIOUS_AFTER_STRIKES;
-    const reading = readMails(connection, mails, { ...tools, folder, isCautious });
+    // One that ended while nothing was read says nothing of the mails.
+    const wasOpen = connection.isOpen();
     try {
-      for await (const results of reading) {
+      if (cursor.strikes >= PASS_AFTER_STRIKES && (await passFirst(cursor.uid))) continue;
+      const isCautious = singly > 0;
+      if (isCautious) singly--;
+      const { mails, hasMore } = isCautious
+        ? await listMailsBehind(connection, cursor.uid, undefined, tools.scope, 1)
+        : await listMailsBehind(connection, cursor.uid, expected, tools.scope);
+      for await (const results of readMails(connection, mails, { ...tools, folder, isCautious })) {
         await keep(results);
         if (shouldPause()) return { hasStubs, isAtEnd: false };
       }
+      isAtEnd = !hasMore;
     } catch (error) {
-      const isSuspect = error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted;
+      const isSuspect =
+        error instanceof ImapError && wasOpen && !connection.isOpen() && !tools.signal.aborted;
       if (isSuspect) await store.noteStrike(folder.path);
       throw error;
     }
-    isAtEnd = !hasMore;
     // There may be more than were expected: the next page finds out.
     expected = undefined;
   }
   await noteEnd(connection, folder, cursor, tools);
   return { hasStubs, isAtEnd };
+
+  /** By a search, which does not look at it: it may end connections as soon as it is listed. */
+  async function passFirst(after: number): Promise<boolean> {
+    const [uid] = await searchUids(connection, { uid: `${after + 1}:*` }, after);
+    if (uid === undefined) return false;
+    await keep([{ uid, key: null, outcome: 'retry', error: 'connections end while it is read' }]);
+    return true;
+  }
 
   async function keep(results: readonly MailResult[]): Promise<void> {
     const to = results.at(-1)?.uid;
@@ -261,8 +270,8 @@ export async function noteRead(
   cursor.readAt = now();
   const isNoted =
     folder.notedAt !== undefined && cursor.readAt.getTime() - folder.notedAt.getTime() < NOTE_EACH_MS;
-  if (isNoted && cursor.refusals === 0) return;
+  if (isNoted && cursor.refusals === 0 && cursor.strikes === 0) return;
   await store.noteRead({ path: folder.path, modSeq });
   folder.notedAt = cursor.readAt;
-  Object.assign(cursor, { modSeq, refusals: 0, parkedUntil: null });
+  Object.assign(cursor, { modSeq, refusals: 0, parkedUntil: null, strikes: 0 });
 }

@@ -78,6 +78,8 @@ export type SessionStore = {
       listed: number;
       next: string | null;
     },
+    /** The folder as it was listed: under other UIDs by now, nothing is kept. */
+    place: { path: string; uidValidity: number },
   ): Promise<boolean>;
   closeGaps(): Promise<void>;
   findDueStubs(limit: number): Promise<DueStub[]>;

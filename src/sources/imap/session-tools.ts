@@ -18,7 +18,8 @@ export type SessionSettings = {
 export type GivenTools = Omit<SessionTools, 'onBacklog' | 'lookForFolders' | 'wakesFrom'>;
 
 export type SessionTools = FolderTools & {
-  open(): Promise<ImapConnection>;
+  /** @param signal ends the attempt. */
+  open(signal: AbortSignal): Promise<ImapConnection>;
   note(state: 'authenticated' | 'syncing' | 'idle' | 'polling', mode: 'idle' | 'poll' | null): void;
   /** There may be gaps to fill or stubs to fetch; for the connection of the session that does it. */
   onBacklog(): void;

@@ -48,13 +48,13 @@ export async function runSession(settings: SessionSettings, given: GivenTools): 
   };
   signal.addEventListener('abort', onAbort);
   try {
-    const open = async () => {
-      const connection = await given.open();
+    const open = async (wanted: AbortSignal) => {
+      const connection = await given.open(wanted);
       connections.push(connection);
-      signal.throwIfAborted();
+      wanted.throwIfAborted();
       return connection;
     };
-    const first = await open();
+    const first = await open(signal);
     given.note('authenticated', null);
     const folders = await findFolders(first, settings, given);
     const watches = planWatches(folders, settings);
@@ -89,7 +89,10 @@ export async function runSession(settings: SessionSettings, given: GivenTools): 
     const failures: unknown[] = [];
     const running = watches.map(async (watch, at) => {
       try {
-        await watchFolders(at === 0 ? first : await open(), watch, settings, { ...tools, signal: until });
+        await watchFolders(at === 0 ? first : await open(until), watch, settings, {
+          ...tools,
+          signal: until,
+        });
       } catch (error) {
         // One connection that fails ends the session: the next one has them all. What the others meet then follows from that.
         if (until.aborted) return;

@@ -1,11 +1,9 @@
-import { afterFailedTry, type DueStub } from '../../core/stub.ts';
+import { createBacklog, isOfFolder } from './backlog.ts';
 import type { Bell } from './bell.ts';
 import type { ImapConnection } from './connection.ts';
-import { fetchStubs, listGapPage, sortStubs } from './fill-gaps.ts';
 import { readStatuses, standingOf } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
 import { type Folder, noteRead, openFolder, readFolder } from './read-folder.ts';
-import type { FolderGap } from './session-store.ts';
 import type { SessionSettings, SessionTools } from './session-tools.ts';
 
 /** A folder of a connection. */
@@ -34,7 +32,7 @@ const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 /** How often the server is asked about all folders: also how soon a connection that has died in silence is noticed. */
-const PROBE_MS = 30 * SECOND_MS;
+export const PROBE_MS = 30 * SECOND_MS;
 const POLL_MS = MINUTE_MS;
 /** Every so many times it is also looked whether there are new folders: some make Junk when the first mail comes to it. */
 const PROBES_PER_LIST = 20;
@@ -45,7 +43,6 @@ const REFUSED_WAIT_MS = MINUTE_MS;
 const PARKED_MS = 6 * HOUR_MS;
 /** The store is away: so long until the work is tried again, and as much more by chance. */
 const STORE_WAIT_MS = 3 * SECOND_MS;
-const STUB_BATCH = 64;
 
 /**
  * Reads the folders of a connection and goes on reading what comes, until the signal.
@@ -68,13 +65,11 @@ export async function watchFolders(
   const restMs = hasIdle ? probeMs : (tuning.pollIntervalMs ?? POLL_MS);
   const restartMs = tuning.idleRestartMs ?? settings.idleRestartMs;
   const waking = new Set(settings.isWakingUp ? folders : []);
-  /** Folders whose gaps wait until they can be opened. */
-  const closed = new Set<string>();
+  const backlog = createBacklog(connection, tools, withFolder);
   let open: Folder | undefined;
   let openedMs = 0;
   let nextProbeMs = performance.now() + restMs;
   let probes = 0;
-  let nextStubMs = Number.POSITIVE_INFINITY;
   let isResting = false;
   /** The server has answered; once what it told of is read, the source is proven alive. */
   let isAnswered = true;
@@ -92,6 +87,7 @@ export async function watchFolders(
     } catch (error) {
       if (!tools.isPassing(error)) throw error;
       isResting = false;
+      watch.hasBacklog = watch.isFirst;
       await bell.wait(STORE_WAIT_MS * (1 + tools.random()));
     }
   }
@@ -99,8 +95,11 @@ export async function watchFolders(
   async function step(): Promise<void> {
     const openable = folders.filter(isOpenable);
     const [main] = openable;
-    if (main === undefined)
+    if (main === undefined) {
+      // The session's other folders are read by the first connection, which goes on.
+      if (!watch.isFirst) return waitForFolder();
       throw new ImapError('folder', `none of the folders can be opened: ${reasonOf(folders)}`);
+    }
     const due = openable.find(({ isDue }) => isDue);
     if (due !== undefined) return readOne(due, main);
     // Those that are refused say so themselves; the others go on.
@@ -113,7 +112,12 @@ export async function watchFolders(
         main.isDue = true;
         return;
       }
-      if (await workBacklog()) return;
+      // Rung for while it is looked at, it is looked at again.
+      watch.hasBacklog = false;
+      if (await backlog.work()) {
+        watch.hasBacklog = true;
+        return;
+      }
     }
     if (open !== main) {
       main.isDue = true;
@@ -138,7 +142,9 @@ export async function watchFolders(
       if (!isAtEnd && folder !== main) main.isDue = true;
     } catch (error) {
       folder.isDue = true;
-      if (!isFolderFault(error)) throw error;
+      // Of the session's main folder, what cannot be understood is no matter of that folder alone.
+      const isMain = watch.isFirst && folder === main;
+      if (!isOfFolder(error, connection) || (isMain && error.fault === 'protocol')) throw error;
       await refuse(folder, error);
     }
   }
@@ -153,7 +159,7 @@ export async function watchFolders(
     open = undefined;
     const expected = await openFolder(connection, folder, tools, waking.has(folder));
     waking.delete(folder);
-    closed.delete(folder.path);
+    backlog.reopen(folder.path);
     open = folder;
     openedMs = performance.now();
     // A jump has left a gap.
@@ -164,7 +170,8 @@ export async function watchFolders(
   async function refuse(folder: WatchedFolder, error: ImapError): Promise<void> {
     open = undefined;
     const refusals = (folder.cursor?.refusals ?? 0) + 1;
-    const isParked = refusals >= MAX_REFUSALS;
+    // It can be opened: what is wrong there may pass, or be about some of its mails alone.
+    const isParked = error.fault === 'folder' && refusals >= MAX_REFUSALS;
     folder.parkedUntilMs = performance.now() + (isParked ? PARKED_MS : REFUSED_WAIT_MS);
     if (folder.cursor !== undefined) folder.cursor.refusals = refusals;
     const { path } = folder;
@@ -173,19 +180,28 @@ export async function watchFolders(
 
   /** Waits for what comes, and asks from time to time whether all is as it seems. */
   async function rest(openable: readonly WatchedFolder[]): Promise<void> {
-    if (!isResting) tools.note(hasIdle ? 'idle' : 'polling', hasIdle ? 'idle' : 'poll');
-    isResting = true;
+    noteRest();
     if (performance.now() < nextProbeMs) {
       if (hasIdle) connection.idle();
-      await bell.wait(Math.max(0, Math.min(nextProbeMs, nextStubMs) - performance.now()));
-      if (performance.now() >= nextStubMs) {
-        watch.hasBacklog = watch.isFirst;
-        nextStubMs = Number.POSITIVE_INFINITY;
-      }
+      await bell.wait(Math.max(0, Math.min(nextProbeMs, backlog.nextMs()) - performance.now()));
+      if (performance.now() >= backlog.nextMs()) watch.hasBacklog = watch.isFirst;
       if (!connection.isOpen()) await connection.run((client) => client.noop());
       return;
     }
     await probe(openable);
+  }
+
+  function noteRest(): void {
+    if (!isResting) tools.note(hasIdle ? 'idle' : 'polling', hasIdle ? 'idle' : 'poll');
+    isResting = true;
+  }
+
+  /** It is opened again when its wait is over; until then the connection is kept alive. */
+  async function waitForFolder(): Promise<void> {
+    noteRest();
+    const untilMs = Math.min(...folders.map(({ parkedUntilMs }) => parkedUntilMs));
+    await bell.wait(Math.max(0, Math.min(untilMs - performance.now(), restMs)));
+    if (!signal.aborted) await connection.run((client) => client.noop());
   }
 
   async function probe(openable: readonly WatchedFolder[]): Promise<void> {
@@ -220,57 +236,6 @@ export async function watchFolders(
     }
     isAnswered = true;
     if (watch.isFirst && ++probes % PROBES_PER_LIST === 0) await tools.lookForFolders(connection);
-  }
-
-  /** @returns whether there was something to do. */
-  async function workBacklog(): Promise<boolean> {
-    const { hasOpenGaps, hasDueStubs, nextStubInMs } = await store.readBacklog();
-    if (hasDueStubs) {
-      const stubs = await store.findDueStubs(STUB_BATCH);
-      for (const [path, group] of sortStubs(stubs)) await fetchGroup(path, group);
-      return stubs.length > 0;
-    }
-    if (hasOpenGaps) {
-      const gaps = await store.findOpenGaps();
-      const gap = gaps.find(({ folder }) => folder === null || !closed.has(folder));
-      if (gap !== undefined) {
-        if (gap.folder === null) await store.spreadGap(gap.id);
-        else await listGap(gap, gap.folder);
-        return true;
-      }
-      await store.closeGaps();
-    }
-    nextStubMs =
-      nextStubInMs === null ? Number.POSITIVE_INFINITY : performance.now() + nextStubInMs + SECOND_MS;
-    watch.hasBacklog = false;
-    return false;
-  }
-
-  async function listGap(gap: FolderGap, path: string): Promise<void> {
-    try {
-      await withFolder(path, (folder) => listGapPage(connection, folder, gap, tools));
-    } catch (error) {
-      if (!isFolderFault(error)) throw error;
-      closed.add(path);
-    }
-  }
-
-  /** One folder cannot be read; the connection is as good as before. */
-  function isFolderFault(error: unknown): error is ImapError {
-    return error instanceof ImapError && error.fault === 'folder' && connection.isOpen();
-  }
-
-  async function fetchGroup(
-    path: string,
-    group: readonly { stub: DueStub; uid: number; uidValidity: number }[],
-  ): Promise<void> {
-    try {
-      const { hasMail } = await withFolder(path, (folder) => fetchStubs(connection, folder, group, tools));
-      if (hasMail) tools.noteAlive(true);
-    } catch (error) {
-      if (!isFolderFault(error)) throw error;
-      await store.settleStubs(group.map(({ stub }) => afterFailedTry(stub, error.message)));
-    }
   }
 
   /** Opens a folder of this connection, or of another one of the session: then as it is now. */

@@ -40,12 +40,14 @@ export function readDovecotLog(): DovecotLog {
   const logins: Login[] = [];
   const failures: AuthFailure[] = [];
   const open = new Map<string, Login>();
+  /** Ended before their login was told of: two processes write the two lines. */
+  const over = new Set<string>();
   const endings = new Map<string, PromiseWithResolvers<void>>();
   const awaited = new Set<{ text: string; resolve: () => void }>();
   let rest = '';
 
   function close(session: string): void {
-    open.delete(session);
+    if (!open.delete(session)) over.add(session);
     endings.get(session)?.resolve();
     endings.delete(session);
   }
@@ -65,7 +67,7 @@ export function readDovecotLog(): DovecotLog {
         ...{ clientPort: Number(port), pid: Number(pid), isTls: secured === ' TLS' },
       };
       logins.push(entry);
-      open.set(session, entry);
+      if (!over.delete(session)) open.set(session, entry);
       return;
     }
     const end = END.exec(line);

@@ -80,6 +80,7 @@ export function openFaultLink(client: Socket, options: LinkOptions): FaultLink {
     if (isOver) return;
     fault = changed;
     clearTimeout(timer);
+    timer = undefined;
     if (fault.kind === 'black-hole') for (const socket of [client, upstream]) socket.pause();
     else for (const socket of [client, upstream]) socket.resume();
     if (fault.kind === 'greeting') {
@@ -153,6 +154,8 @@ export function openFaultLink(client: Socket, options: LinkOptions): FaultLink {
     } else if (fault.kind === 'bye') {
       client.end(`* BYE ${fault.text ?? 'Server shutting down.'}\r\n`);
     } else if (fault.kind === 'endless-literal' || fault.kind === 'endless-line') {
+      // It has begun: one is without end already.
+      if (timer !== undefined) return;
       const { kind, bytes = 1000, everyMs = 10 } = fault;
       client.write(kind === 'endless-line' ? '* OK ' : '* 1 FETCH (UID 1 BODY[] {999999999}\r\n');
       timer = setInterval(() => client.writableNeedDrain || client.write('x'.repeat(bytes)), everyMs);
