@@ -237,14 +237,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     });
     const server = await startHttpServer(app.fetch, options);
     address = server.address;
-<<<<<<< HEAD
-    stops.add(() => server.drain());
-    // Their requests never end by themselves.
-    stops.add(async () => feed.stop());
-=======
     // At the same time: what is under way here and there has nothing to wait for in the other.
     stops.add(() => Promise.all([server.drain(), endSessions()]));
->>>>>>> main
+    // Their requests never end by themselves.
+    stops.add(async () => feed.stop());
     return { address, publicUrl: options.publicUrl ?? address, stop: () => stops.all() };
   } catch (error) {
     await stops.all();
