@@ -1,14 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { GoogleConfig, MicrosoftConfig } from './config.ts';
 import { createConnectSource } from './connect-source.ts';
-import type { Id } from './core/ids.ts';
-import { createKeyring, type Keyring } from './core/sealed.ts';
 import { countAttempts, countMails } from './count.ts';
-import { DELIVERIES_CHANNEL, MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
-import { createEgress, type Egress } from './deliver/egress.ts';
+import { MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createFeedHub } from './deliver/feed-hub.ts';
-import { createGuardedPost } from './deliver/guarded-post.ts';
 import { createPoster } from './deliver/post.ts';
 import { startUpkeep } from './deliver/upkeep.ts';
 import type { GmailQuota } from './gmail/access.ts';
@@ -19,62 +14,27 @@ import { connectLink } from './http/connect-link.ts';
 import { printForStream } from './http/event-stream.ts';
 import { startHttpServer } from './http/server.ts';
 import type { ConnectSource } from './http/services.ts';
-import type { AccessOptions } from './imap/access.ts';
 import { createImapSources } from './imap/sources.ts';
 import { startImapWorker } from './imap/worker.ts';
-import { createIngest, type Ingest } from './ingest.ts';
 import { createMetrics } from './ops/metrics.ts';
 import { startProcessMetrics } from './ops/process-metrics.ts';
-import { startSilenceWatch } from './ops/silence-watch.ts';
-import { createPreparer } from './prepare/preparer.ts';
+import {
+  type CoreOptions,
+  createStops,
+  imapOptions,
+  notifyDispatcher,
+  openBase,
+  startCore,
+} from './service-base.ts';
 import type { PushTokenOptions, VerifyPushToken } from './sources/gmail/push-token.ts';
-import type { ConnectTools, ImapTimeouts } from './sources/imap/connection.ts';
 import { createSrvResolver } from './sources/imap/find-server.ts';
 import { createConsents } from './sources/oauth/consent.ts';
-import { createMailCommit } from './store/commit-mails.ts';
-import { type Database, openDatabase } from './store/database.ts';
 import { readFeed } from './store/feed.ts';
 import { createFeedBell, EVENTS_CHANNEL } from './store/feed-bell.ts';
 import { rememberSources } from './store/ingress-sources.ts';
 import { createKeyUseRecorder } from './store/key-uses.ts';
-import { resealSecrets } from './store/secrets.ts';
-import { type ActivityRecorder, createActivityRecorder } from './store/source-activity.ts';
 import { findIngressSource } from './store/sources.ts';
 import { describeStoreError } from './store/unavailable.ts';
-
-/** What every process has that takes mail. */
-export type CoreOptions = {
-  databaseUrl: string;
-  secretKeys: readonly string[];
-  egressAllow: readonly string[];
-  allowLoopback: boolean;
-  bodyLimitBytes: number;
-  google: GoogleConfig;
-  microsoft: MicrosoftConfig;
-  version: string;
-  log: Logger;
-  /** For tests: the draw for jitter, and how often what is due is looked for without being told. */
-  random?: () => number;
-  scanIntervalMs?: number;
-  /** After how long a source counts as silent, and how often that is looked at: a script without a heartbeat, an imap source. */
-  silentAfterMs?: number;
-  outageAfterMs?: number;
-  silenceLookMs?: number;
-  /** How long the store may take to answer. */
-  storeDeadlineMs?: number;
-  /** PEM of who may sign the certificates of IMAP servers, instead of those that everybody trusts. */
-  imapCa?: string;
-  imapTimeouts?: Partial<ImapTimeouts>;
-  /** How often an IMAP server is asked whether it is there. */
-  imapProbeMs?: number;
-};
-
-export type WorkerOptions = CoreOptions & {
-  /** IMAP sessions that this process holds at most. */
-  capacity?: number | undefined;
-  /** One source alone. */
-  only?: Id<'src'> | undefined;
-};
 
 export type ServiceOptions = CoreOptions & {
   host: string;
@@ -110,19 +70,6 @@ export type Service = {
 
 /** IMAP sessions are ended in order within this; those that take longer end with the process, and their leases by themselves. */
 const SESSIONS_PATIENCE_MS = 9000;
-
-/** Ends what was started, the last first. */
-type Stops = { add(stop: () => Promise<unknown>): void; all(): Promise<void> };
-
-function createStops(): Stops {
-  const stops: (() => Promise<unknown>)[] = [];
-  return {
-    add: (stop) => void stops.push(stop),
-    async all() {
-      for (const stop of stops.splice(0).reverse()) await stop();
-    },
-  };
-}
 
 /**
  * Runs the service on a migrated database: everything in one process, wired here and nowhere else.
@@ -253,106 +200,6 @@ async function atMost(ms: number, work: Promise<void> | undefined): Promise<void
   const patience = new AbortController();
   const late = wait(ms, undefined, { signal: patience.signal }).catch(() => {});
   await Promise.race([work, late]).finally(() => patience.abort());
-}
-
-/** Holds IMAP sessions on a migrated database, and nothing else: webhooks are sent by a process that dispatches. */
-export async function startWorker(options: WorkerOptions): Promise<{ stop(): Promise<void> }> {
-  const stops = createStops();
-  try {
-    const base = await openBase(options, stops);
-    const bell = createFeedBell(base.database);
-    stops.add(async () => bell.stop());
-    const notify = notifyDispatcher(base.database);
-    const onEvent = () => {
-      notify();
-      bell.ring();
-    };
-    const core = startCore(options, base, stops, { onEvent, onStored: bell.ring, wakeDispatcher: undefined });
-    const { capacity, only } = options;
-    const worker = startImapWorker({ ...imapOptions(options, base), ...core, onEvent, capacity, only });
-    stops.add(() => worker.stop());
-    return { stop: () => stops.all() };
-  } catch (error) {
-    await stops.all();
-    throw error;
-  }
-}
-
-type Base = { database: Database; keyring: Keyring; egress: Egress };
-
-async function openBase(options: CoreOptions, stops: Stops): Promise<Base> {
-  const keyring = createKeyring(options.secretKeys);
-  const egress = createEgress({ allow: options.egressAllow, allowLoopback: options.allowLoopback });
-  const database = openDatabase(options.databaseUrl, { deadlineMs: options.storeDeadlineMs });
-  stops.add(() => database.close());
-  const resealed = await resealSecrets(database.sql, keyring);
-  if (resealed > 0) options.log.info({ resealed }, 'secrets sealed again with the new key');
-  return { database, keyring, egress };
-}
-
-/** What takes mail in, and tells of sources that fall silent. */
-function startCore(
-  { log, silentAfterMs, outageAfterMs, silenceLookMs: lookMs }: CoreOptions,
-  { database }: Base,
-  stops: Stops,
-  {
-    onEvent,
-    onStored,
-    wakeDispatcher,
-  }: { onEvent: () => void; onStored: () => void; wakeDispatcher: (() => void) | undefined },
-): { ingest: Ingest; activity: ActivityRecorder } {
-  const silence = startSilenceWatch({ database, log, onEvent, silentAfterMs, outageAfterMs, lookMs });
-  stops.add(() => silence.stop());
-  const activity = createActivityRecorder(database.hot, (error) =>
-    log.warn({ reason: describeStoreError(error) }, 'could not record that sources are alive'),
-  );
-  stops.add(() => database.inTime(activity.stop()));
-  const commit = createMailCommit(database.hot, {
-    deadlineMs: database.deadlineMs,
-    onDeliveries: () => wakeDispatcher?.(),
-    onStored,
-    ...(wakeDispatcher === undefined && { notifyChannel: DELIVERIES_CHANNEL }),
-  });
-  stops.add(() => commit.drained());
-  const preparer = createPreparer({
-    unreadable: ({ messageId, origin }, reason) =>
-      log.warn({ messageId, sourceId: origin.id, reason }, 'mail kept unread'),
-    threadLost: (reason) => log.error({ reason }, 'lost a thread that reads mail'),
-  });
-  stops.add(() => preparer.close());
-  return { ingest: createIngest(preparer.prepare, (row) => commit.submit(row)), activity };
-}
-
-/** The dispatcher is another process's. A hint that is lost costs the second until that one's scan. */
-function notifyDispatcher({ hot }: Database): () => void {
-  return () => void hot.notify(DELIVERIES_CHANNEL, '').catch(() => {});
-}
-
-function imapOptions(
-  options: CoreOptions,
-  { database, keyring, egress }: Base,
-): Base & { access: AccessOptions; connect: ConnectTools } & Pick<
-    Parameters<typeof startImapWorker>[0],
-    'log' | 'random' | 'scanMs' | 'probeMs'
-  > {
-  const { google, microsoft, version, bodyLimitBytes, log, imapCa, imapTimeouts } = options;
-  return {
-    database,
-    keyring,
-    egress,
-    access: { google, microsoft, post: createGuardedPost(egress), isTrusted: egress.isTrusted },
-    connect: {
-      resolve: egress.resolveAllowed,
-      version,
-      maxMailBytes: bodyLimitBytes,
-      ca: imapCa,
-      timeouts: imapTimeouts,
-    },
-    log,
-    random: options.random,
-    scanMs: options.scanIntervalMs,
-    probeMs: options.imapProbeMs,
-  };
 }
 
 /** Loaded where it is configured alone: what verifies tokens takes memory. */

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { MailgressError } from '../core/errors.ts';
-import type { CoreOptions } from '../service.ts';
+import type { CoreOptions } from '../service-base.ts';
 import { openDatabase } from '../store/database.ts';
 import { readSchemaState } from '../store/migrate.ts';
 import { version } from '../version.ts';
