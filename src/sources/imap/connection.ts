@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
-import { ImapFlow, type Logger } from 'imapflow';
+import { ImapFlow } from 'imapflow';
+import { listenToLog } from './client-log.ts';
 import { ImapError, toImapError } from './imap-error.ts';
 import { resolveHost } from './resolve-host.ts';
 import { watchForStall } from './stall.ts';
@@ -264,37 +265,6 @@ async function openAt(
   } finally {
     signal.removeEventListener('abort', abort);
   }
-}
-
-/**
- * What imapflow says in its log alone. It waits for minutes where a server asks for patience: the session is over then, its source
- * waits instead, and the account's others with it. And it passes over rows that it cannot parse: each is a mail.
- */
-function listenToLog({
-  onThrottled,
-  onUnreadable,
-}: {
-  onThrottled: (error: object) => void;
-  onUnreadable: () => void;
-}): Logger {
-  const ignore = () => {};
-  return {
-    trace: ignore,
-    debug: ignore,
-    info: ignore,
-    error(entry: unknown) {
-      const isLine = typeof entry === 'object' && entry !== null && 'payloadBytes' in entry && 'msg' in entry;
-      // Whatever it begins with: that may be what is broken.
-      if (isLine) onUnreadable();
-    },
-    fatal: ignore,
-    warn(entry: unknown) {
-      const isThrottled =
-        typeof entry === 'object' && entry !== null && 'err' in entry && 'throttleDelay' in entry;
-      if (!isThrottled || typeof entry.err !== 'object' || entry.err === null) return;
-      onThrottled({ ...entry.err, throttleWaited: 0 });
-    },
-  };
 }
 
 /** The server's own word on the login counts more than how the connection ended after it. */
