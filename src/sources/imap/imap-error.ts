@@ -253,7 +253,7 @@ const NETWORK_REASONS: readonly (readonly [RegExp, string])[] = [
 const GONE_BEFORE_LOGIN = /^(Already logged out|No matching authentication method)$/;
 
 const PROTOCOL_CODE =
-  /^(ParserError|(Line|Literal|Response)TooLarge$|TooMany(Tokens|Responses)$|MAX_IMAP_NESTING|(UnexpectedTag|MissingTag|InvalidResponse|ResponseProcessingFailed|COMPRESS_TRAILING_DATA|PollFailed|LockTimeout)$|Z_)/;
+  /^(ParserError|(Line|Literal|Response)TooLarge$|TooMany(Tokens|Responses)$|MAX_IMAP_NESTING|(UnexpectedTag|MissingTag|InvalidResponse|ResponseProcessingFailed|COMPRESS_TRAILING_DATA|PollFailed|LockTimeout|NoMailboxSelected)$|Z_)/;
 
 function errorOfConnection(facts: Facts, { host, phase }: ErrorContext): ImapError | undefined {
   const { code, message, isTls } = facts;

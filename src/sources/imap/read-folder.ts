@@ -1,4 +1,4 @@
-import type { ImapFlow } from 'imapflow';
+import type { ImapFlow, MailboxObject } from 'imapflow';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { LISTING_PAGE, listMails, listMailsBehind, searchUids } from './listing.ts';
@@ -67,9 +67,13 @@ export async function openFolder(
   isWakingUp: boolean,
 ): Promise<number | undefined> {
   const { store } = tools;
-  const mailbox = await connection.run((client) => {
+  const mailbox = await connection.run(async (client) => {
     spareListing(client, folder.path);
-    return client.mailboxOpen(folder.path, { readOnly: true });
+    // Its type does not say so, but of a connection that has fallen out of its state it answers nothing.
+    const opened: MailboxObject | undefined = await client.mailboxOpen(folder.path, { readOnly: true });
+    if (opened !== undefined) return opened;
+    connection.close();
+    throw new ImapError('protocol', 'the connection is no longer logged in');
   });
   const uidValidity = Number(mailbox.uidValidity ?? 0);
   const lastUid = await lastUidOf(connection, mailbox);
