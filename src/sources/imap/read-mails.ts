@@ -264,8 +264,9 @@ async function fetchBytes(
   );
   return new Map(
     rows.flatMap(({ uid, source, headers }) => {
-      const found = isTruncated ? headers : source;
-      return found === undefined ? [] : [[uid, found] as const];
+      // False, which its type does not say, for NIL: so servers answer of a mail that is removed while they look for it.
+      const found: Buffer | false | undefined = isTruncated ? headers : source;
+      return found ? [[uid, found] as const] : [];
     }),
   );
 }
