@@ -23,8 +23,6 @@ export type ImapPreset = {
   connectionBudget: number;
   /** How long IDLE runs before it is begun anew; under `IDLE_CEILING_MS`. */
   idleRestartMs: number;
-  /** Whose token logs in by OAuth; undefined where there are passwords alone. */
-  oauth: 'google' | 'microsoft' | undefined;
   /** What a person can do when the login is refused; without a full stop, so that it can follow on a reason. */
   advice: string;
 };
@@ -49,7 +47,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     connectionBudget: 3,
     // It ends idle connections after some 10 minutes.
     idleRestartMs: 9 * MINUTE_MS,
-    oauth: 'google',
     advice: `connect with Google again, or with 2-Step Verification on, use an app password from https://myaccount.google.com/apppasswords; in an organisation its administrator may have switched IMAP off`,
   },
   microsoft: {
@@ -60,7 +57,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     connectionBudget: 2,
     // Exchange keeps to the 30 minutes of the RFC.
     idleRestartMs: 25 * MINUTE_MS,
-    oauth: 'microsoft',
     advice:
       'Outlook takes no passwords by IMAP: connect with Microsoft again; IMAP has to be on, at outlook.live.com under Settings, Mail, Forwarding and IMAP, or by the administrator of the organisation',
   },
@@ -72,7 +68,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     connectionBudget: 2,
     // Its IDLE stops to tell news without a sign.
     idleRestartMs: 3 * MINUTE_MS,
-    oauth: undefined,
     advice: `${APP_PASSWORD_ALONE} https://login.yahoo.com/account/security`,
   },
   aol: {
@@ -83,7 +78,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     connectionBudget: 2,
     // Yahoo's servers.
     idleRestartMs: 3 * MINUTE_MS,
-    oauth: undefined,
     advice: `${APP_PASSWORD_ALONE} https://login.aol.com/account/security`,
   },
   icloud: {
@@ -94,7 +88,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     connectionBudget: 2,
     // No limit is published, here and for the next two.
     idleRestartMs: CAUTIOUS_RESTART_MS,
-    oauth: undefined,
     advice: `${APP_PASSWORD_ALONE} https://account.apple.com, and as user what stands before the @ where the whole address is refused`,
   },
   fastmail: {
@@ -104,7 +97,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     security: 'tls',
     connectionBudget: 3,
     idleRestartMs: CAUTIOUS_RESTART_MS,
-    oauth: undefined,
     advice: `${APP_PASSWORD_ALONE} https://app.fastmail.com/settings/security/apps, with access to mail by IMAP`,
   },
   zoho: {
@@ -114,7 +106,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     security: 'tls',
     connectionBudget: 2,
     idleRestartMs: CAUTIOUS_RESTART_MS,
-    oauth: undefined,
     advice:
       'switch IMAP access on in Zoho Mail under Settings, Mail Accounts; with two-factor sign-in use an application-specific password from https://accounts.zoho.com; an account of another region or with an own domain has a host of its own there, as imap.zoho.eu or imappro.zoho.com',
   },
@@ -125,7 +116,6 @@ export const IMAP_PRESETS: Readonly<Record<ImapProvider, ImapPreset>> = {
     security: 'tls',
     connectionBudget: 3,
     idleRestartMs: CAUTIOUS_RESTART_MS,
-    oauth: undefined,
     advice:
       'check user and password; many providers want an app password, and IMAP switched on in their settings',
   },

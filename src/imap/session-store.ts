@@ -1,6 +1,6 @@
 import type { SessionStore } from '../sources/imap/session-store.ts';
 import type { Database } from '../store/database.ts';
-import { closeGaps, findOpenGaps, keepGapPage } from '../store/gap-filling.ts';
+import { closeGaps, findOpenGaps, keepGapPage, noteGapStrike } from '../store/gap-filling.ts';
 import * as folders from '../store/imap-folders.ts';
 import type { ClaimedImapSource } from '../store/imap-leases.ts';
 import { findDueStubs, settleStubs } from '../store/stub-queue.ts';
@@ -30,6 +30,7 @@ export function createSessionStore(
     findOpenGaps: () => inTime(findOpenGaps(hot, sourceId)),
     spreadGap: (gapId) => inTime(folders.spreadGap(hot, lease, gapId)),
     keepGapPage: (gap, page, place) => inTime(keepGapPage(hot, lease, gap, page, place)),
+    noteGapStrike: (gapId) => inTime(noteGapStrike(hot, gapId)),
     async closeGaps() {
       if (await inTime(closeGaps(hot, sourceId))) onEvent();
     },

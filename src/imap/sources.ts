@@ -182,9 +182,10 @@ function throwForCaller(error: unknown, signal: AbortSignal): never {
     throw new MailgressError('credentials_refused', message, { cause: error });
   }
   if (fault === 'tls' || fault === 'folder' || fault === 'protocol') {
-    throw new MailgressError('bad_request', `${TITLES[fault]}: ${message}`, { cause: error });
+    const says = fault === 'tls' ? `N${message.slice(1)}` : `${TITLES[fault]}: ${message}`;
+    throw new MailgressError('bad_request', says, { cause: error });
   }
   throw new MailgressError('provider_unavailable', message, { retryable: true, cause: error });
 }
 
-const TITLES = { tls: 'No secure connection', folder: 'No such folder', protocol: 'No IMAP server' } as const;
+const TITLES = { folder: 'No such folder', protocol: 'No IMAP server' } as const;

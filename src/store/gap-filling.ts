@@ -17,6 +17,8 @@ export type OpenGap = {
   since: Date;
   until: Date | null;
   pageToken: string | null;
+  /** Connections that ended while its next page was listed. */
+  strikes: number;
 };
 
 /** Wants old mail read up to now, as if there were a gap from then on. Said twice, the earlier time counts. */
@@ -51,7 +53,7 @@ export function wantGap(
 /** The gaps whose mails are still to be listed, oldest first. */
 export async function findOpenGaps(sql: Sql, sourceId: Id<'src'>): Promise<OpenGap[]> {
   const rows = await sql<(Omit<OpenGap, 'id'> & { id: string })[]>`
-    SELECT id, folder, since, until, page_token AS "pageToken" FROM gaps
+    SELECT id, folder, since, until, page_token AS "pageToken", strikes FROM gaps
     WHERE source_id = ${uuidOf(sourceId)} AND recovered_at IS NULL AND listed_at IS NULL AND since IS NOT NULL
     ORDER BY id`;
   return rows.map((row) => ({ ...row, id: idOf('gap', row.id) }));
@@ -84,7 +86,7 @@ export async function keepGapPage(
       SELECT sources.id, mailbox_id FROM ${from} AND ${isHeld(sql, lease)} FOR NO KEY UPDATE
     ), moved AS (
       UPDATE gaps SET
-        page_token = ${page.next}::text, listed = listed + ${page.listed}::int,
+        page_token = ${page.next}::text, strikes = 0, listed = listed + ${page.listed}::int,
         listed_at = CASE WHEN ${page.next === null}::boolean THEN now() END
       FROM held
       -- A wish that was widened meanwhile is listed from its beginning.
@@ -93,6 +95,11 @@ export async function keepGapPage(
     ), stubbed AS (${insertStubs(sql, page.stubs, gap.id)})
     SELECT (SELECT count(*)::int FROM held) AS held, set_config('synchronous_commit', 'off', true)`;
   return kept.held > 0;
+}
+
+/** A connection ended while the next page of a gap was listed. */
+export async function noteGapStrike(sql: Sql, gapId: Id<'gap'>): Promise<void> {
+  await sql`UPDATE gaps SET strikes = strikes + 1 WHERE id = ${uuidOf(gapId)}`;
 }
 
 /** Begins a listing anew whose place the provider no longer knows. */

@@ -444,6 +444,8 @@ export const gaps = pgTable(
     until: at('until'),
     /** Where that listing goes on; null before it began. */
     pageToken: text('page_token'),
+    /** Connections that ended while its next page was listed. */
+    strikes: integer('strikes').notNull().default(0),
     /** When it came to its end; what it found may still be stubs. */
     listedAt: at('listed_at'),
     /** Ids that were listed, and mails of them that were stored by it. */

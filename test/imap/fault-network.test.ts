@@ -139,6 +139,21 @@ describe('a session that meets a fault loses no mail, and is back by itself', { 
     });
 });
 
+test('without IDLE, a connection that has died shows as soon, however rarely it is polled', async () => {
+  const user = 'network-polled@example.com';
+  await using polled = await startDovecot({ password: 'secret-Of-This-Test-6', idle: false });
+  await using proxy = await startFaultProxy(polled);
+  const server = { host: proxy.host, port: proxy.port, password: polled.password };
+  const { body } = await stage.addSource(user, {
+    ...serverOf(server, user),
+    settings: { pollIntervalMs: 600_000 },
+  });
+  await stage.waitForState(body.id, 'polling');
+  proxy.set({ kind: 'black-hole' }, 'open');
+  await waitForFailure(stage, body.id, silent, 60_000);
+  await stage.waitForState(body.id, 'polling', 60_000);
+});
+
 test('in life a silent connection is noticed within a minute, and the mailbox is back within 30 s', () => {
   assert.ok(PROBE_MS + DEFAULT_TIMEOUTS.commandMs <= 60_000);
   for (const failures of [1, 2, 3, 1000]) {

@@ -108,7 +108,7 @@ const CASES: Case[] = [
   {
     name: 'TLS spoken to a plain port',
     ...bad,
-    says: /No secure connection: .*does not speak TLS: 993 does/,
+    says: /No secure connection to .*does not speak TLS: 993 does/,
     asked: ofDovecot({ security: 'tls' }),
   },
   {

@@ -16,13 +16,18 @@ import { type FolderGap, held } from './session-store.ts';
 const SECOND_MS = 1000;
 /** UIDs that one search looks at: over all of a large folder it would be told the same millions for each page. */
 const SEARCH_REACH = 20_000;
+const UNLISTED_AFTER_STRIKES = 2;
 
-/** Keeps the next page of a gap of the selected folder: a stub for each mail in its stretch that is not stored. */
+/**
+ * Keeps the next page of a gap of the selected folder: a stub for each mail in its stretch that is not stored.
+ *
+ * One of them may end connections as soon as it is listed. Then the page is kept as its UIDs alone: its stubs find which.
+ */
 export async function listGapPage(
   connection: ImapConnection,
   folder: Folder,
   gap: FolderGap,
-  { store, scope }: FolderTools,
+  { store, scope, signal }: FolderTools,
 ): Promise<void> {
   const { cursor, path } = folder;
   if (cursor === undefined)
@@ -36,7 +41,13 @@ export async function listGapPage(
     if (uids.length <= LISTING_PAGE) after = end;
   }
   const page = uids.slice(0, LISTING_PAGE);
-  const mails = await listMails(connection, page, scope);
+  const mails =
+    gap.strikes < UNLISTED_AFTER_STRIKES
+      ? await listMails(connection, page, scope).catch(async (error) => {
+          if (!connection.isOpen() && !signal.aborted) await store.noteGapStrike(gap.id);
+          throw error;
+        })
+      : page.map((uid) => ({ uid, internalDate: null, identity: { base: 'content' } as const }));
   // An INTERNALDATE has no part of a second.
   const since = new Date(Math.floor(gap.since.getTime() / SECOND_MS) * SECOND_MS);
   const wanted = mails.filter(

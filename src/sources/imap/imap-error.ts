@@ -265,7 +265,7 @@ function errorOfConnection(facts: Facts, { host, phase }: ErrorContext): ImapErr
     const fallback =
       code === '' ? 'it offers no STARTTLS, and without it no password is sent' : `TLS fails (${code})`;
     const reason = TLS_REASONS.find(([pattern]) => pattern.test(code))?.[1] ?? fallback;
-    return new ImapError('tls', `no safe connection to ${host}: ${reason}`);
+    return new ImapError('tls', `no secure connection to ${host}: ${reason}`);
   }
   if (GONE_BEFORE_LOGIN.test(message)) {
     return new ImapError('network', `${about}: it closed the connection before the login`);

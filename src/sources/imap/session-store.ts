@@ -42,6 +42,8 @@ export type FolderGap = {
   until: Date | null;
   /** The last UID that was listed. */
   pageToken: string | null;
+  /** Connections that ended while its next page was listed. */
+  strikes: number;
 };
 
 /** What a session keeps, and reads of it. Everything that carries the lease answers whether it was still ours. */
@@ -81,6 +83,7 @@ export type SessionStore = {
     /** The folder as it was listed: under other UIDs by now, nothing is kept. */
     place: { path: string; uidValidity: number },
   ): Promise<boolean>;
+  noteGapStrike(gapId: Id<'gap'>): Promise<void>;
   closeGaps(): Promise<void>;
   findDueStubs(limit: number): Promise<DueStub[]>;
   settleStubs(results: readonly StubResult[]): Promise<void>;

@@ -183,9 +183,11 @@ export async function watchFolders(
     noteRest();
     if (performance.now() < nextProbeMs) {
       if (hasIdle) connection.idle();
-      await bell.wait(Math.max(0, Math.min(nextProbeMs, backlog.nextMs()) - performance.now()));
+      const waitMs = Math.min(nextProbeMs, backlog.nextMs()) - performance.now();
+      await bell.wait(Math.max(0, hasIdle ? waitMs : Math.min(waitMs, probeMs)));
       if (performance.now() >= backlog.nextMs()) watch.hasBacklog = watch.isFirst;
-      if (!connection.isOpen()) await connection.run((client) => client.noop());
+      // However rarely its owner wants it polled, that a connection has died shows as soon as with IDLE.
+      if (!connection.isOpen() || !hasIdle) await connection.run((client) => client.noop());
       return;
     }
     await probe(openable);

@@ -192,7 +192,7 @@ const TLS: Case[] = [
     coded('DEPTH_ZERO_SELF_SIGNED_CERT'),
     CONNECT,
     'tls',
-    /no safe connection to imap\.example\.com: .*signed by nobody/,
+    /no secure connection to imap\.example\.com: .*signed by nobody/,
   ],
   [coded('SELF_SIGNED_CERT_IN_CHAIN'), CONNECT, 'tls'],
   [coded('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), CONNECT, 'tls', /no authority/],

@@ -1,0 +1,1 @@
+ALTER TABLE "gaps" ADD COLUMN "strikes" integer DEFAULT 0 NOT NULL;
