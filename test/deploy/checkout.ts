@@ -1,6 +1,6 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -60,14 +60,19 @@ export async function clonePreviousVersion(to: string): Promise<boolean> {
   return true;
 }
 
-/** Takes the installed dependencies of another clone, if both ask for the same. */
+/**
+ * Gives a clone the installed dependencies of another, where they will do: a version before may have asked for others.
+ *
+ * @returns whether all is there that its program loads at the start.
+ */
 export async function shareDependencies(from: string, to: string): Promise<boolean> {
-  const locks = await Promise.all(
-    [from, to].map((folder) => readFile(join(folder, 'package-lock.json'), 'utf8')),
+  await symlink(join(from, 'node_modules'), join(to, 'node_modules'));
+  const isEnough = await runCommand('node bin/mailgress.js --version', to).then(
+    () => true,
+    () => false,
   );
-  if (locks[0] !== locks[1]) return false;
-  await cp(join(from, 'node_modules'), join(to, 'node_modules'), { recursive: true, verbatimSymlinks: true });
-  return true;
+  if (!isEnough) await unlink(join(to, 'node_modules'));
+  return isEnough;
 }
 
 /**

@@ -76,7 +76,7 @@ test('`npx mailgress` in an empty directory starts on an embedded database, take
   );
   try {
     const address = await all.ready();
-    const command = (args: string) => runCommand(`npx mailgress ${args}`, installed, env);
+    const command = (args: string) => runCommand(`node_modules/.bin/mailgress ${args}`, installed, env);
     const endpoint = JSON.parse(await command(`endpoint add ${consumer.url} --json`));
     await all.prints('npx mailgress send node_modules/mailgress/examples/hello.eml');
     assert.match(await command('send node_modules/mailgress/examples/hello.eml'), /^accepted msg_/m);

@@ -50,7 +50,7 @@ test('web service and worker share the secret key, and their configuration is co
 });
 
 test('pre-deploy and start commands need no shell, and read what render.yaml says of itself for other plans', async () => {
-  // Render splits them into words: && and || would be arguments.
+  // Whether these are given to a shell is nowhere said: with plain words it makes no difference.
   const commands = blueprint.services.flatMap((one) => [
     one.startCommand,
     ...('preDeployCommand' in one && one.preDeployCommand !== undefined ? [one.preDeployCommand] : []),
