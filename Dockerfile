@@ -5,7 +5,6 @@
 #   docker run --env-file mailgress.env mailgress worker                any other command
 
 FROM node:24-alpine AS build
-ENV NODE_COMPILE_CACHE=/app/.cache
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # Production alone: no compiler, and no embedded PostgreSQL. None of these packages has anything to build.
@@ -17,10 +16,10 @@ COPY apps-script ./apps-script
 # Fills the compile cache: a quicker start, in less memory. Node keeps it apart by user, so it is the image's that does it.
 RUN chmod 777 .
 USER node
-RUN node bin/mailgress.js --version
+RUN node bin/precompile.js
 
 FROM node:24-alpine
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 NODE_COMPILE_CACHE=/app/.cache
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080
 WORKDIR /app
 COPY package.json LICENSE ./
 COPY --from=build /app/node_modules ./node_modules

@@ -67,7 +67,7 @@ export async function clonePreviousVersion(to: string): Promise<boolean> {
  */
 export async function shareDependencies(from: string, to: string): Promise<boolean> {
   await symlink(join(from, 'node_modules'), join(to, 'node_modules'));
-  const isEnough = await runCommand('node bin/mailgress.js --version', to).then(
+  const isEnough = await runCommand(`node --eval "import('./src/cli/serve.ts')"`, to).then(
     () => true,
     () => false,
   );

@@ -27,8 +27,8 @@ test('render.yaml names only what it defines, all of it in one region', () => {
   assert.equal(new Set(regions).size, 1, `regions ${regions.join(', ')}`);
 });
 
-test('every variable of render.yaml is one that Mailgress or Node reads, and none is a secret in plain text', () => {
-  const known = [...Object.keys(environmentSchema.shape), 'NODE_COMPILE_CACHE'];
+test('every variable of render.yaml is one that Mailgress reads, and none is a secret in plain text', () => {
+  const known = Object.keys(environmentSchema.shape);
   const all = [...blueprint.services, ...blueprint.envVarGroups].flatMap(({ envVars }) => envVars);
   for (const one of all) {
     if (!('key' in one)) continue;
