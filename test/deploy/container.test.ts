@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { validate } from 'dockerfile-utils';
@@ -138,17 +138,18 @@ test('compose.yaml waits for a healthy database, and the .env of its remarks is 
   const source = await read('compose.yaml');
   const { services } = composeSchema.parse(parse(source, { merge: true }));
   for (const one of [services.web, services.worker]) assert.ok('database' in one.depends_on);
-  // As in the remarks, run in a folder of its own.
-  const lines = source.split('\n').filter((line) => /^# {3}/.test(line));
-  const command = lines
-    .slice(0, 2)
-    .map((line) => line.slice(4))
-    .join('\n');
+  // As the README has it, run in a folder of its own; twice, as by someone who has forgotten.
+  const [, command = ''] = /```sh\n(test -e \.env.*?)\ndocker compose/s.exec(await read('README.md')) ?? [];
+  assert.ok(source.replace(/^# {3}/gm, '').includes(command), 'compose.yaml says the same');
   const place = join(folder.path, 'compose');
   await mkdir(place);
   await runCommand(command, place);
+  const first = await readFile(join(place, '.env'), 'utf8');
+  assert.equal((await stat(join(place, '.env'))).mode & 0o077, 0, 'for nobody else to read');
+  await runCommand(command, place);
+  assert.equal(await readFile(join(place, '.env'), 'utf8'), first, 'secrets in use stay');
   const given = Object.fromEntries(
-    (await readFile(join(place, '.env'), 'utf8'))
+    first
       .trim()
       .split('\n')
       .map((line) => line.split('=')),
