@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addDemoCommand } from './cli/demo.ts';
+import { addDoctorCommand } from './cli/doctor.ts';
 import { EXIT, reportError } from './cli/exit.ts';
 import { addListenCommand } from './cli/listen.ts';
 import { addResourceCommands } from './cli/resources.ts';
@@ -24,11 +25,13 @@ Examples:
   mailgress send examples/hello.eml                send a first mail to a running service
   mailgress endpoint add http://127.0.0.1:3000/    send events to your program
   mailgress tail                                   watch events come
+  mailgress doctor                                 find what is wrong
   mailgress listen --forward http://localhost:3000/hook
                                                    the same, where no URL of yours is reached from outside`,
   );
 
 addServiceCommands(program);
+addDoctorCommand(program);
 addResourceCommands(program);
 addSendCommand(program);
 addStatusCommand(program);

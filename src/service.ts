@@ -6,6 +6,8 @@ import { MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createFeedHub } from './deliver/feed-hub.ts';
 import { createPoster } from './deliver/post.ts';
 import { startUpkeep } from './deliver/upkeep.ts';
+import { createDoctor } from './doctor/doctor.ts';
+import { doctorTools } from './doctor-tools.ts';
 import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
@@ -157,6 +159,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     );
     stops.add(() => database.inTime(keyUses.stop()));
 
+    const publicUrl = () => options.publicUrl ?? address;
+    const { adminToken, metricsToken } = options;
+    const doctor = createDoctor(
+      doctorTools({ ...options, secrets: [adminToken, metricsToken] }, base, publicUrl),
+    );
+
     const app = createApp({
       database,
       keyring,
@@ -174,11 +182,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       connectSource:
         options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources, imapSources.wake),
       identify: createIdentify({ ...options, database, keyUses }),
-      metricsToken: options.metricsToken,
+      doctor,
+      metricsToken,
       metrics,
       processMetrics,
       bodyLimitBytes: options.bodyLimitBytes,
-      publicUrl: () => options.publicUrl ?? address,
+      publicUrl,
       version: options.version,
       log,
     });
