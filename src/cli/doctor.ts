@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { pino } from 'pino';
 import { type Config, readConfig } from '../config.ts';
@@ -74,14 +75,19 @@ export async function examineConfigured(
     if (!(error instanceof MailgressError) || error.code !== 'configuration') throw error;
     return toReport(configurationFaults(error, secrets));
   }
+  const server = { id: 'database.reach', area: 'database', subject: 'server' } as const;
+  // Whoever looks for faults makes no database.
+  if (config.database.kind === 'embedded' && !existsSync(config.dataDirectory)) {
+    const advice = '`mailgress all` makes one; or set DATABASE_URL, or MAILGRESS_DATA_DIR to where it is';
+    return toReport([toLine(server, fail(`there is none in ${config.dataDirectory} yet`, advice), secrets)]);
+  }
   let opened: OpenedDatabase;
   try {
     opened = await openConfiguredDatabase(config, 'join', () => {});
   } catch (error) {
-    // The embedded one, which has to be started first.
-    const check = { id: 'database.reach', area: 'database', subject: 'server' } as const;
-    const advice = 'what the message says; nothing else was looked at';
-    return toReport([toLine(check, fail(describeError(error), advice), secrets)]);
+    // The embedded one has to be started first.
+    const advice = 'see its log in the data directory; nothing else was looked at';
+    return toReport([toLine(server, fail(describeError(error), advice), secrets)]);
   }
   try {
     return await examineOpened(config, opened, what, imapCa);

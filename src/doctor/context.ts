@@ -8,6 +8,7 @@ import type { ConnectTools } from '../sources/imap/connection.ts';
 import type { Database } from '../store/database.ts';
 import type { SourceFacts } from '../store/source-facts.ts';
 import type { Secrets } from './hide-secrets.ts';
+import type { Finding } from './report.ts';
 
 /** What the doctor works with: the parts of a service, and its settings as far as they are looked at. */
 export type DoctorTools = {
@@ -45,23 +46,30 @@ export type DoctorContext = DoctorTools & {
   sources: readonly SourceFacts[];
 };
 
-/** When the doctor of this process last logged in to a source: servers lock accounts that are tried too often. */
+/**
+ * What came of the doctor's last login to a source, kept for a while: servers lock accounts that are tried too often, so who
+ * asks again meanwhile is told the same.
+ */
 export type LoginMemory = {
-  /** Whether it may now; then that counts as a login. */
-  take(id: Id<'src'>): boolean;
+  last(id: Id<'src'>): Finding | undefined;
+  keep(id: Id<'src'>, finding: Finding): void;
 };
 
-/** Three a minute, whoever asks and how often. */
-const LOGIN_EACH_MS = 20_000;
+/** Three logins a minute, whoever asks and how often. */
+const KEPT_MS = 20_000;
 
 export function createLoginMemory(nowMs: () => number = () => performance.now()): LoginMemory {
-  const lastMs = new Map<string, number>();
+  const kept = new Map<string, { sinceMs: number; finding: Finding }>();
+  const isOver = ({ sinceMs }: { sinceMs: number }) => nowMs() - sinceMs >= KEPT_MS;
   return {
-    take(id) {
-      for (const [other, at] of lastMs) if (nowMs() - at >= LOGIN_EACH_MS) lastMs.delete(other);
-      if (lastMs.has(id)) return false;
-      lastMs.set(id, nowMs());
-      return true;
+    last(id) {
+      const one = kept.get(id);
+      return one === undefined || isOver(one) ? undefined : one.finding;
+    },
+    keep(id, finding) {
+      for (const [other, one] of kept) if (isOver(one)) kept.delete(other);
+      // From when it was begun on.
+      kept.set(id, { sinceMs: kept.get(id)?.sinceMs ?? nowMs(), finding });
     },
   };
 }

@@ -1,7 +1,9 @@
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
-import { readSourceFacts } from '../store/source-facts.ts';
-import { type EndpointFacts, readEndpointFacts } from '../store/standing.ts';
+import { withDeadline } from '../store/deadline.ts';
+import { MAX_SOURCES, readSourceFacts, type SourceFacts } from '../store/source-facts.ts';
+import { type EndpointFacts, MAX_ENDPOINTS, readEndpointFacts } from '../store/standing.ts';
+import { describeStoreError } from '../store/unavailable.ts';
 import { appsScriptChecks } from './apps-script.ts';
 import { configurationChecks, storedSecretsCheck } from './configuration.ts';
 import type { DoctorContext, DoctorTools } from './context.ts';
@@ -15,8 +17,8 @@ import { keyChecks } from './keys.ts';
 import { mailChecks } from './mail.ts';
 import { publicUrlChecks } from './public-url.ts';
 import { pubsubChecks } from './pubsub.ts';
-import { type Line, type Report, toReport } from './report.ts';
-import { DEFAULT_LIMITS, type Limits, runChecks } from './run-checks.ts';
+import { fail, type Line, type Report, toReport, warn } from './report.ts';
+import { type Check, DEFAULT_LIMITS, type Limits, runChecks, toLine } from './run-checks.ts';
 
 export type Examination = {
   /** One source alone, which is logged in to whatever became of the last tries. */
@@ -28,7 +30,7 @@ export type Examination = {
 
 /**
  * Looks at everything, and says of each thing how it is and what to do about it. Beside test events, where these are asked
- * for, it changes nothing; each source is logged in to at most once.
+ * for, and a refresh token that a provider renews meanwhile, it changes nothing; each source is logged in to at most once.
  *
  * Whether the tables can be used is found out first: where not, what is in them is not looked at, and the line says so.
  *
@@ -37,7 +39,7 @@ export type Examination = {
 export async function examine(tools: DoctorTools, what: Examination = {}): Promise<Report> {
   const { limits = DEFAULT_LIMITS } = what;
   const secrets = secretsOf(tools);
-  const run = (checks: Parameters<typeof runChecks>[0]) => runChecks(checks, secrets, limits);
+  const run = (checks: readonly Check[]) => runChecks(checks, secrets, limits);
   const first = await run([reachCheck(tools)]);
   if (isWell(first)) first.push(...(await run(schemaChecks(tools))));
   if (!isWell(first)) {
@@ -46,27 +48,62 @@ export async function examine(tools: DoctorTools, what: Examination = {}): Promi
       ...(await run([...configurationChecks(tools), ...publicUrlChecks(tools, [])])),
     ]);
   }
-  const context: DoctorContext = {
-    ...tools,
-    secrets,
-    only: what.only,
-    sendTests: what.sendTests ?? false,
-    sources: await readSourceFacts(tools.database.sql, what.only),
-  };
-  if (what.only !== undefined && context.sources.length === 0) {
-    throw new MailgressError('not_found', `There is no source ${what.only}`);
+  const content = await readContent(tools, what, limits.checkMs);
+  if (content instanceof Error) {
+    const found = fail(`no longer answers: ${describeStoreError(content)}`, 'look whether it is overloaded');
+    return toReport([...first, toLine(contentCheck, found, secrets)]);
   }
-  const endpoints = what.only === undefined ? await readEndpointFacts(tools.database.sql) : [];
+  const { only, sendTests = false } = what;
+  const { sources, endpoints } = content;
+  if (only !== undefined && sources.length === 0) {
+    throw new MailgressError('not_found', `There is no source ${only}`);
+  }
+  const context: DoctorContext = { ...tools, secrets, only, sendTests, sources };
   return toReport([...first, ...(await run(checksOf(context, endpoints)))]);
 }
 
-function checksOf(context: DoctorContext, endpoints: readonly EndpointFacts[]) {
+const contentCheck = { id: 'database.content', area: 'database', subject: 'content' } as const;
+
+type Content = { sources: SourceFacts[]; endpoints: EndpointFacts[] };
+
+/** What there is to look at. A database that has answered before may be gone by now. */
+async function readContent(
+  { database: { sql } }: DoctorTools,
+  { only }: Examination,
+  deadlineMs: number,
+): Promise<Content | Error> {
+  try {
+    const reading = Promise.all([
+      readSourceFacts(sql, only),
+      only === undefined ? readEndpointFacts(sql) : [],
+    ]);
+    const [sources, endpoints] = await withDeadline(reading, deadlineMs);
+    return { sources, endpoints };
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Nothing is left out in silence. */
+function completenessChecks({ sources }: DoctorContext, endpoints: readonly EndpointFacts[]): Check[] {
+  const isWhole = sources.length < MAX_SOURCES && endpoints.length < MAX_ENDPOINTS;
+  if (isWhole) return [];
+  const look = () =>
+    warn(
+      `there is more than is looked at: ${MAX_SOURCES} sources, ${MAX_ENDPOINTS} endpoints`,
+      'look at a source with `mailgress doctor --source ID`, and at all of them with `mailgress status`',
+    );
+  return [{ ...contentCheck, look }];
+}
+
+function checksOf(context: DoctorContext, endpoints: readonly EndpointFacts[]): Check[] {
   const ofSources = [...gmailChecks(context), ...appsScriptChecks(context), ...imapChecks(context)];
   if (context.only !== undefined) return ofSources;
   return [
     ...configurationChecks(context),
     storedSecretsCheck(context),
     ...serverChecks(context),
+    ...completenessChecks(context, endpoints),
     ...publicUrlChecks(context, context.sources),
     ...pubsubChecks(context, context.sources),
     ...egressChecks(context, endpoints),
@@ -84,7 +121,8 @@ function secretsOf({ settings, databaseUrl }: DoctorTools): Secrets {
   const secrets = createSecrets();
   const { secretKeys, google } = settings;
   secrets.add(...secretKeys, ...settings.secrets, google.client?.secret, google.serviceAccount?.privateKey);
-  secrets.add(decodeURIComponent(URL.parse(databaseUrl)?.password ?? ''));
+  const password = URL.parse(databaseUrl)?.password ?? '';
+  secrets.add(password, /%(?![0-9a-f]{2})/i.test(password) ? undefined : decodeURIComponent(password));
   return secrets;
 }
 

@@ -74,7 +74,16 @@ function untilPerson({
 }
 
 async function lookAtAccount(source: Facts, context: DoctorContext, signal: AbortSignal): Promise<Finding> {
-  if (!context.logins.take(source.id)) return ok('was looked at a moment ago: not logged in again so soon');
+  const { logins } = context;
+  const last = logins.last(source.id);
+  if (last !== undefined) return last;
+  logins.keep(source.id, fail('did not answer in time', ADVICE.network));
+  const finding = await logIn(source, context, signal);
+  logins.keep(source.id, finding);
+  return finding;
+}
+
+async function logIn(source: Facts, context: DoctorContext, signal: AbortSignal): Promise<Finding> {
   const settings = imapSettingsSchema.parse(source.settings);
   try {
     const { report, server } = await inspect(source, settings, context, signal);

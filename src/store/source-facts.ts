@@ -36,7 +36,7 @@ export type SourceFacts = {
 };
 
 /** As many as can be looked at in a run; nobody reads more lines. */
-const MAX_SOURCES = 1000;
+export const MAX_SOURCES = 1000;
 
 /** Those that can be looked at, by address; or the one that is named, whatever its kind. */
 export async function readSourceFacts(sql: Sql, only?: Id<'src'>): Promise<SourceFacts[]> {

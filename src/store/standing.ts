@@ -78,22 +78,24 @@ export type EndpointFacts = {
   url: string;
   isEnabled: boolean;
   disabledReason: string | null;
+  /** Tries that failed since it last took a webhook, and the first of them; null if there are none. */
+  failures: number;
   failingSince: Date | null;
   lastError: string | null;
   lastStatusCode: number | null;
 };
 
-const MAX_ENDPOINTS = 500;
+export const MAX_ENDPOINTS = 500;
 
 export async function readEndpointFacts(sql: Sql): Promise<EndpointFacts[]> {
   const rows = await sql<(Omit<EndpointFacts, 'id'> & { id: string })[]>`
     SELECT endpoints.id, url, is_enabled AS "isEnabled", disabled_reason AS "disabledReason",
-           failing_since AS "failingSince", last_error AS "lastError", last_status_code AS "lastStatusCode"
+           recent_failures AS failures, coalesce(failing_since, recent_failures_since) AS "failingSince", last_error AS "lastError", last_status_code AS "lastStatusCode"
     FROM endpoints LEFT JOIN LATERAL (
       SELECT last_error, last_status_code FROM deliveries
       WHERE endpoint_id = endpoints.id AND status = 'pending' AND deliveries.attempts > 0
       ORDER BY next_attempt_at, id LIMIT 1
-    ) waiting ON failing_since IS NOT NULL
+    ) waiting ON recent_failures > 0 OR failing_since IS NOT NULL
     ORDER BY endpoints.id LIMIT ${MAX_ENDPOINTS}`;
   return rows.map((row) => ({ ...row, id: idOf('ep', row.id) }));
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { createTestDatabase, withDatabase } from '../support/database.ts';
@@ -204,10 +205,16 @@ describe('a database that', () => {
   });
 });
 
+test('where no embedded database was made yet, none is made', async () => {
+  const examined = await examine({ MAILGRESS_DATA_DIR: '/tmp/mailgress-doctor-nothing' });
+  assertLine(examined, 'database.reach', 'fail', /there is none in .*mailgress all/);
+  assert.equal(existsSync('/tmp/mailgress-doctor-nothing'), false);
+});
+
 test('an embedded database that cannot be had is a line too', async () => {
-  const examined = await examine({ MAILGRESS_DATA_DIR: '/dev/null/x' });
+  const examined = await examine({ MAILGRESS_DATA_DIR: '/dev/null' });
   assert.equal(examined.code, 1);
-  assertLine(examined, 'database.reach', 'fail', /\/dev\/null\/x/);
+  assertLine(examined, 'database.reach', 'fail', /\/dev\/null/);
 });
 
 /** A hop that takes NotificationResponse (`A`) out of what the server says: the rest is as it came. */

@@ -105,19 +105,18 @@ test('one that takes connections and refuses webhooks is told by its last answer
   const { service, sql } = stage;
   const broken = createHttp((_request, response) => void response.writeHead(500).end());
   const id = await add(await listen(broken));
-  await service.api('POST', `/v1/endpoints/${id}/test`);
-  await waitUntil('the first try has failed', async () => {
-    const [row] = await sql`SELECT failing_since FROM endpoints WHERE id = ${uuidOf(id)}`;
-    return row?.failing_since !== null;
-  });
-  const examined = await stage.examine();
-  assertLine(
-    examined,
-    `endpoints.${id}`,
-    'fail',
-    /no webhook since .*; the last time it answered 500/,
-    /2xx/,
-  );
+  const fail = async (tries: number) => {
+    await service.api('POST', `/v1/endpoints/${id}/test`);
+    await waitUntil('it has failed', async () => {
+      const [row] = await sql`SELECT recent_failures FROM endpoints WHERE id = ${uuidOf(id)}`;
+      return row?.recent_failures >= tries;
+    });
+  };
+  const says = /takes connections, and none of the webhooks since \d+ s ago; the last time it answered 500/;
+  await fail(1);
+  assertLine(await stage.examine(), `endpoints.${id}`, 'warn', says, /2xx/);
+  for (let tries = 2; tries <= 3; tries++) await fail(tries);
+  assertLine(await stage.examine(), `endpoints.${id}`, 'fail', says, /2xx/);
   await service.api('DELETE', `/v1/endpoints/${id}`);
 });
 

@@ -123,8 +123,17 @@ test('a report is in the order of its areas, and counts', async () => {
 test('a source is logged in to three times a minute at most, whoever asks', () => {
   let nowMs = 0;
   const memory = createLoginMemory(() => nowMs);
-  const taken = [];
-  for (nowMs = 0; nowMs < 60_000; nowMs += 1000) if (memory.take('src_1')) taken.push(nowMs);
-  assert.deepEqual(taken, [0, 20_000, 40_000]);
-  assert.ok(memory.take('src_2'));
+  const logins = [];
+  for (nowMs = 0; nowMs < 60_000; nowMs += 1000) {
+    if (memory.last('src_1') !== undefined) continue;
+    logins.push(nowMs);
+    memory.keep('src_1', ok('begun'));
+    nowMs += 1000;
+    memory.keep('src_1', ok(`done ${logins.length}`));
+  }
+  assert.deepEqual(logins, [0, 20_000, 40_000]);
+  // Who asks meanwhile is told what came of it.
+  nowMs = 59_000;
+  assert.deepEqual(memory.last('src_1'), ok('done 3'));
+  assert.equal(memory.last('src_2'), undefined);
 });
