@@ -112,7 +112,7 @@ test('one that takes connections and refuses webhooks is told by its last answer
       return row?.recent_failures >= tries;
     });
   };
-  const says = /takes connections, and none of the webhooks since \d+ s ago; the last time it answered 500/;
+  const says = /takes connections, and none of the webhooks since \d+ \w+ ago; the last time it answered 500/;
   await fail(1);
   assertLine(await stage.examine(), `endpoints.${id}`, 'warn', says, /2xx/);
   for (let tries = 2; tries <= 3; tries++) await fail(tries);

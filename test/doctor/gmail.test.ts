@@ -49,7 +49,7 @@ test('well: it may be read, a push has come since its watch was made; then each 
   await untilFree(sql, well);
   const now = await stage.examine();
   assertLine(now, `gmail.${well}.access`, 'ok', /may be read/);
-  assertLine(now, `gmail.${well}.push`, 'ok', /last one \d+ s ago; its watch ends in 7 days/);
+  assertLine(now, `gmail.${well}.push`, 'ok', /last one \d+ \w+ ago; its watch ends in 7 days/);
   assertLine(now, `gmail.${noRights}.push`, 'fail', /no watch: Gmail answers 403/, /Publisher/);
   assertLine(now, `gmail.${untold}.push`, 'ok', /none yet, and no mail either/);
   assertLine(now, 'pubsub.topic', 'ok', /projects\/test\/topics\/gmail/);

@@ -42,7 +42,12 @@ test('scripts: well, silent for a day, of another version, paused, never heard o
   await sql`UPDATE sources SET last_proven_alive_at = now() - interval '26 hours', wanted_at = now() - interval '9 days'
             WHERE id IN (${uuidOf(silent)}, ${uuidOf(paused)})`;
   const examined = await stage.examine();
-  assertLine(examined, `apps-script.${well}`, 'ok', new RegExp(`^heard of \\d+ s ago, version ${version}$`));
+  assertLine(
+    examined,
+    `apps-script.${well}`,
+    'ok',
+    new RegExp(`^heard of \\d+ \\w+ ago, version ${version}$`),
+  );
   assertLine(
     examined,
     `apps-script.${silent}`,
