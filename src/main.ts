@@ -1,6 +1,4 @@
 import { Command, CommanderError } from 'commander';
-import { addDemoCommand } from './cli/demo.ts';
-import { addDoctorCommand } from './cli/doctor.ts';
 import { EXIT, reportError } from './cli/exit.ts';
 import { addListenCommand } from './cli/listen.ts';
 import { addResourceCommands } from './cli/resources.ts';
@@ -31,13 +29,11 @@ Examples:
   );
 
 addServiceCommands(program);
-addDoctorCommand(program);
 addResourceCommands(program);
 addSendCommand(program);
 addStatusCommand(program);
 addTailCommand(program);
 addListenCommand(program);
-addDemoCommand(program);
 
 // `mailgress tail | head`: the reader has gone, which is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import type { Command } from 'commander';
 import { pino } from 'pino';
 import { type Config, readConfig } from '../config.ts';
 import { describeError, MailgressError } from '../core/errors.ts';
@@ -19,39 +18,35 @@ import { linesOfReport } from './doctor-lines.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from './open-database.ts';
 import { say, sayJson } from './print.ts';
 
-type DoctorCommandOptions = { json?: boolean; sendTests?: boolean; source?: string };
-
 /** Below what sysexits(3) begins with. */
 const MOST_FAILURES = 63;
 
-/** `doctor`: what is wrong, and what to do about it. The exit code counts the failures; warnings do not count. */
-export function addDoctorCommand(program: Command): void {
-  program
-    .command('doctor')
-    .description(
-      'Look at everything that can be wrong, and say what to do about it; exits with the number of failures',
-    )
-    .option('--source <id>', 'this one alone')
-    .option('--send-tests', 'send each endpoint a test event; else it is only connected to')
-    .option('--json', 'print JSON')
-    .action(async (options: DoctorCommandOptions) => {
-      const { report, seconds } = await look(options);
-      if (options.json) sayJson(report);
-      else say(...linesOfReport(report, seconds));
-      // A check that was given up may still hold the process.
-      process.stdout.write('', () => process.exit(exitCodeOf(report)));
-    });
+/**
+ * `doctor`: prints what is wrong, and what to do about it. End the process then: a check that was given up may still hold it.
+ *
+ * @returns the exit code: the number of failures; warnings do not count.
+ */
+export async function doctor({
+  json,
+  sendTests = false,
+  source,
+}: {
+  json?: boolean;
+  sendTests?: boolean;
+  source?: string;
+}): Promise<number> {
+  const only = source === undefined ? undefined : parseSource(source);
+  const startedMs = performance.now();
+  const report = await examineConfigured(readConfig, { only, sendTests });
+  if (json) sayJson(report);
+  else say(...linesOfReport(report, (performance.now() - startedMs) / 1000));
+  // A pipe takes it when its reader does.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  return exitCodeOf(report);
 }
 
 export function exitCodeOf({ failures }: Report): number {
   return Math.min(failures, MOST_FAILURES);
-}
-
-async function look(options: DoctorCommandOptions): Promise<{ report: Report; seconds: number }> {
-  const only = options.source === undefined ? undefined : parseSource(options.source);
-  const startedMs = performance.now();
-  const report = await examineConfigured(readConfig, { only, sendTests: options.sendTests ?? false });
-  return { report, seconds: (performance.now() - startedMs) / 1000 };
 }
 
 /**
