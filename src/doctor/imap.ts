@@ -1,6 +1,6 @@
 import { MailgressError } from '../core/errors.ts';
 import { IMAP_PRESETS } from '../core/imap-providers.ts';
-import { type ImapSettings, imapSettingsSchema } from '../core/imap-settings.ts';
+import { type ImapCredentials, type ImapSettings, imapSettingsSchema } from '../core/imap-settings.ts';
 import { openAccess } from '../imap/access.ts';
 import { openConnection } from '../sources/imap/connection.ts';
 import { ImapError, type ImapFault } from '../sources/imap/imap-error.ts';
@@ -8,7 +8,7 @@ import { type ImapReport, inspectAccount } from '../sources/imap/verify.ts';
 import { replaceRefreshToken } from '../store/imap-sources.ts';
 import { openImapCredentials } from '../store/secrets.ts';
 import { countWorkers } from '../store/standing.ts';
-import { span } from './ago.ts';
+import { ago, span } from './ago.ts';
 import type { DoctorContext } from './context.ts';
 import { type Finding, fail, ok, warn } from './report.ts';
 import type { Check } from './run-checks.ts';
@@ -74,19 +74,57 @@ function untilPerson({
 }
 
 async function lookAtAccount(source: Facts, context: DoctorContext, signal: AbortSignal): Promise<Finding> {
-  const { logins } = context;
+  const { logins, keyring, only } = context;
   const last = logins.last(source.id);
   if (last !== undefined) return last;
+  const credentials = source.credentials && openImapCredentials(keyring, source, source.credentials);
+  if (credentials === null) return fail('has no credentials', ADVICE.needs_reauth);
+  if (credentials.type === 'oauth') {
+    const left = leftToWorker(source, only !== undefined);
+    if (left !== undefined) return left;
+  }
   logins.keep(source.id, fail('did not answer in time', ADVICE.network));
-  const finding = await logIn(source, context, signal);
+  const finding = await logIn(source, credentials, context, signal);
   logins.keep(source.id, finding);
   return finding;
 }
 
-async function logIn(source: Facts, context: DoctorContext, signal: AbortSignal): Promise<Finding> {
+/** A worker takes up a source that is due within a moment, and so long it reads with the credentials that it found then. */
+const CLAIM_MS = 15_000;
+/** A session is proven each minute. */
+const UNPROVEN_MS = 3 * 60_000;
+
+/**
+ * By token a login may have the provider make the refresh token void for another: a worker that has the old one in its
+ * memory would be told that the consent is gone.
+ *
+ * @returns undefined if nobody works on it.
+ */
+function leftToWorker(source: Facts, isAskedFor: boolean): Finding | undefined {
+  const { isHeld, state, lastProvenAliveAt, dueAt, now } = source;
+  if (isHeld) {
+    const lastMs = lastProvenAliveAt?.getTime() ?? 0;
+    const alive =
+      lastProvenAliveAt === null ? 'not proven alive yet' : `proven alive ${ago(lastProvenAliveAt, now)}`;
+    if (now.getTime() - lastMs < UNPROVEN_MS) return ok(`a worker reads it (${state}), ${alive}`);
+    return warn(
+      `a worker is at it (${state}), ${alive}`,
+      'look again in a few minutes, and at the log of the worker',
+    );
+  }
+  if (isAskedFor || dueAt.getTime() - now.getTime() > CLAIM_MS) return undefined;
+  return warn('waits for a worker, which logs in next', 'look again in a minute');
+}
+
+async function logIn(
+  source: Facts,
+  credentials: ImapCredentials,
+  context: DoctorContext,
+  signal: AbortSignal,
+): Promise<Finding> {
   const settings = imapSettingsSchema.parse(source.settings);
   try {
-    const { report, server } = await inspect(source, settings, context, signal);
+    const { report, server } = await inspect(source, settings, credentials, context, signal);
     return judgeReport(source, report, server);
   } catch (error) {
     if (signal.aborted) throw error;
@@ -97,20 +135,21 @@ async function logIn(source: Facts, context: DoctorContext, signal: AbortSignal)
 async function inspect(
   source: Facts,
   settings: ImapSettings,
+  credentials: ImapCredentials,
   { keyring, imap, secrets, database }: DoctorContext,
   signal: AbortSignal,
 ): Promise<{ report: ImapReport; server: string }> {
-  const { id, account } = source;
   let sealed = source.credentials;
-  if (sealed === null) throw new ImapError('needs_reauth', 'it has no credentials');
-  const credentials = openImapCredentials(keyring, { id, account }, sealed);
   if (credentials.type === 'password') secrets.add(credentials.password);
   else secrets.add(credentials.refreshToken, credentials.clientSecret);
   const access = await openAccess(settings, credentials, imap.access, async (refreshToken) => {
     secrets.add(refreshToken);
     // The old one may be void by now: without this the next session would have none.
     if (sealed === null || credentials.type !== 'oauth') return;
-    sealed = await replaceRefreshToken(database.hot, keyring, id, sealed, { ...credentials, refreshToken });
+    sealed = await replaceRefreshToken(database.hot, keyring, source.id, sealed, {
+      ...credentials,
+      refreshToken,
+    });
   });
   const auth = await access.auth(signal);
   if ('accessToken' in auth) secrets.add(auth.accessToken);
