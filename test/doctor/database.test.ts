@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { createTestDatabase, withDatabase } from '../support/database.ts';
 import { query } from '../support/embedded-place.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 import {
   assertLine,
   type DoctorStage,
@@ -189,6 +190,15 @@ describe('a database that', () => {
     const examined = await onDatabase(pooler.url);
     assertLine(examined, 'database.notify', 'warn', /pooler in transaction mode/, /session mode/);
     assert.equal(examined.code, 0, examined.text);
+  });
+
+  test('takes connections and never answers ends no run late, and leaves the others their lines', async () => {
+    await using proxy = await startTcpProxy(stage.env.DATABASE_URL ?? '');
+    await proxy.vanish();
+    const limits = { checkMs: 1000, totalMs: 30_000 };
+    const examined = await stage.examine({ limits }, { DATABASE_URL: proxy.url });
+    assertLine(examined, 'database.reach', 'fail', /no answer within 1 s/, /firewall/);
+    assert.equal(lineOf(examined, 'public-url.reach').area, 'public url');
   });
 
   test('is a standby, or takes no writes, is told', async () => {

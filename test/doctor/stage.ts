@@ -21,7 +21,7 @@ export type DoctorStage = AsyncDisposable & {
 /** A busy machine is no fault. */
 const LIMITS = { checkMs: 30_000, totalMs: 90_000 };
 
-type Asked = { only?: Id<'src'>; sendTests?: boolean };
+type Asked = { only?: Id<'src'>; sendTests?: boolean; limits?: typeof LIMITS };
 export type Examined = { report: Report; code: number; text: string };
 
 export async function startDoctorStage({
@@ -62,7 +62,7 @@ export async function examine(
   what: Asked = {},
   imapCa?: string,
 ): Promise<Examined> {
-  const report = await examineConfigured(() => readConfig(env), { ...what, limits: LIMITS }, imapCa);
+  const report = await examineConfigured(() => readConfig(env), { limits: LIMITS, ...what }, imapCa);
   const text = JSON.stringify(reportSchema.parse(report));
   const count = (level: Level) => report.checks.filter((check) => check.level === level).length;
   assert.deepEqual([report.failures, report.warnings], [count('fail'), count('warn')]);
