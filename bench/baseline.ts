@@ -102,6 +102,7 @@ const app = createApp({
   consents: createConsents(readConfig({})),
   connectSource: async () => undefined,
   identify: async () => undefined,
+  doctor: nobody,
   metricsToken: undefined,
   metrics: createMetrics(),
   processMetrics: { print: () => '', stop: () => {} },

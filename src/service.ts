@@ -6,6 +6,8 @@ import { MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createFeedHub } from './deliver/feed-hub.ts';
 import { createPoster } from './deliver/post.ts';
 import { startUpkeep } from './deliver/upkeep.ts';
+import type { Report } from './doctor/report.ts';
+import type { DoctorOptions } from './doctor-tools.ts';
 import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
@@ -19,6 +21,7 @@ import { startImapWorker } from './imap/worker.ts';
 import { createMetrics } from './ops/metrics.ts';
 import { startProcessMetrics } from './ops/process-metrics.ts';
 import {
+  type Base,
   type CoreOptions,
   createStops,
   imapOptions,
@@ -157,6 +160,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     );
     stops.add(() => database.inTime(keyUses.stop()));
 
+    const publicUrl = () => options.publicUrl ?? address;
+    const { adminToken, metricsToken } = options;
+    const doctor = loadDoctor({ ...options, secrets: [adminToken, metricsToken] }, base, publicUrl);
+
     const app = createApp({
       database,
       keyring,
@@ -174,11 +181,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       connectSource:
         options.connectSource ?? createConnectSource(database.sql, keyring, gmail.sources, imapSources.wake),
       identify: createIdentify({ ...options, database, keyUses }),
-      metricsToken: options.metricsToken,
+      doctor,
+      metricsToken,
       metrics,
       processMetrics,
       bodyLimitBytes: options.bodyLimitBytes,
-      publicUrl: () => options.publicUrl ?? address,
+      publicUrl,
       version: options.version,
       log,
     });
@@ -208,4 +216,18 @@ async function createVerifier(options: PushTokenOptions, log: Logger): Promise<V
   return createPushTokenVerifier(options, (reason) =>
     log.warn({ reason }, 'keys of push tokens out of reach'),
   );
+}
+
+/** Loaded when it is first asked. */
+function loadDoctor(options: DoctorOptions, base: Base, publicUrl: () => string): () => Promise<Report> {
+  const load = async () => {
+    const { createDoctor } = await import('./doctor/doctor.ts');
+    const { doctorTools } = await import('./doctor-tools.ts');
+    return createDoctor(doctorTools(options, base, publicUrl));
+  };
+  let loaded: ReturnType<typeof load> | undefined;
+  return async () => {
+    loaded ??= load();
+    return (await loaded)();
+  };
 }

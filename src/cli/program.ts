@@ -24,6 +24,7 @@ Examples:
   mailgress send examples/hello.eml                send a first mail to a running service
   mailgress endpoint add http://127.0.0.1:3000/    send events to your program
   mailgress tail                                   watch events come
+  mailgress doctor                                 find what is wrong
   mailgress listen --forward http://localhost:3000/hook
                                                    the same, where no URL of yours is reached from outside`,
     );

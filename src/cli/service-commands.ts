@@ -61,6 +61,19 @@ export function addServiceCommands(program: Command): void {
     });
 
   program
+    .command('doctor')
+    .description(
+      'Look at everything that can be wrong, and say what to do about it; exits with the number of failures',
+    )
+    .option('--source <id>', 'this one alone')
+    .option('--send-tests', 'send each endpoint a test event; else it is only connected to')
+    .option('--json', 'print JSON')
+    .action(async (options: { source?: string; sendTests?: boolean; json?: boolean }) => {
+      const { doctor } = await import('./doctor.ts');
+      process.exit(await doctor(options));
+    });
+
+  program
     .command('copy')
     .description(
       'Copy all that is stored into another, empty database: from the embedded one to a managed one, or back',

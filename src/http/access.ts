@@ -64,7 +64,12 @@ export const NEEDED_ROLES: Readonly<Record<string, Role>> = {
   'GET /v1/keys': 'admin',
   'GET /v1/keys/{id}': 'admin',
   'DELETE /v1/keys/{id}': 'admin',
+
+  'GET /v1/doctor': 'admin',
 };
+
+/** What is about the service as a whole, and shows something of all tenants. */
+const OF_ALL_TENANTS: ReadonlySet<string> = new Set(['GET /v1/doctor']);
 
 /**
  * Refuses, before anything is looked for, what the key's role is not enough for: `forbidden`. A route that is not
@@ -72,7 +77,7 @@ export const NEEDED_ROLES: Readonly<Record<string, Role>> = {
  */
 export function requireRole(): MiddlewareHandler {
   return async (c, next) => {
-    const { role } = principalOf(c);
+    const { role, tenant } = principalOf(c);
     // Of a HEAD the route is its GET's. None at all: the path is not there, as the answer will say.
     const route = matchedRoutes(c).find(({ method }) => method !== 'ALL');
     const needed = route && (NEEDED_ROLES[nameOf(route)] ?? 'admin');
@@ -81,6 +86,9 @@ export function requireRole(): MiddlewareHandler {
         'forbidden',
         `This needs a key of role ${needed}; this one is of role ${role}`,
       );
+    }
+    if (tenant !== null && route !== undefined && OF_ALL_TENANTS.has(nameOf(route))) {
+      throw new MailgressError('forbidden', `This needs a key of all tenants; this one is of ${tenant}`);
     }
     await next();
   };

@@ -13,6 +13,7 @@ import { limitBody } from './body.ts';
 import { connectLinkRoutes, connectRoutes } from './connect.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { docsRoutes } from './docs.ts';
+import { doctorRoutes } from './doctor.ts';
 import { describeWebhooks, documentOf } from './document.ts';
 import { endpointRoutes } from './endpoints.ts';
 import { eventStreamRoutes } from './event-stream.ts';
@@ -77,6 +78,8 @@ export function createApp(services: Services): OpenAPIHono {
   app.use('/v1/*', requireKey(services.identify));
   app.use('/v1/*', requireRole());
   app.use('/v1/*', limitBody(API_BODY_LIMIT_BYTES));
+  // It has limits of its own, and answers when the database does not.
+  app.route('/', doctorRoutes(services));
   app.use('/v1/*', answerInTime(services.database));
   app.use('/v1/*', stayInTenant(services.database));
   for (const routes of [

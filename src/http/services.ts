@@ -4,6 +4,7 @@ import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Egress } from '../deliver/egress.ts';
 import type { FeedHub } from '../deliver/feed-hub.ts';
+import type { Report } from '../doctor/report.ts';
 import type { GmailSources } from '../gmail/connect.ts';
 import type { ImapSources } from '../imap/sources.ts';
 import type { Ingest } from '../ingest.ts';
@@ -40,6 +41,8 @@ export type Services = {
   consents: Consents;
   connectSource: ConnectSource;
   identify: Identify;
+  /** Looks at everything that can be wrong. */
+  doctor: () => Promise<Report>;
   /** A key for `/metrics` alone. */
   metricsToken: string | undefined;
   metrics: Metrics;

@@ -176,7 +176,7 @@ export async function disableEndpoint(sql: Sql, id: Id<'ep'>, reason: string): P
 export async function queueTestEvent(
   sql: Sql,
   id: Id<'ep'>,
-): Promise<{ eventId: string; deliveryId: string } | undefined> {
+): Promise<{ eventId: Id<'evt'>; deliveryId: Id<'dlv'> } | undefined> {
   const endpoint = await findEndpoint(sql, id);
   if (endpoint === undefined) return undefined;
   const eventId = createId('evt');

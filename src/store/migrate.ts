@@ -93,3 +93,16 @@ export async function readSchemaState(sql: Sql): Promise<SchemaState> {
   if (missing > 0) return { state: 'behind', missing };
   return last > Math.max(...known) ? { state: 'ahead' } : { state: 'current' };
 }
+
+/** The tables that the code's migrations leave behind, drizzle's own not among them. */
+export function readTableNames(): string[] {
+  const names = new Set<string>();
+  for (const [, verb, name = ''] of readMigrations()
+    .flatMap(({ sql }) => sql)
+    .join('\n')
+    .matchAll(/^(CREATE|DROP) TABLE "(\w+)"/gm)) {
+    if (verb === 'CREATE') names.add(name);
+    else names.delete(name);
+  }
+  return [...names];
+}

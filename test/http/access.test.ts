@@ -48,10 +48,10 @@ test('every route that takes a key declares the role it needs', () => {
   );
 });
 
-test('what is declared is as the roles are told: reading, changing, keys', () => {
+test('what is declared is as the roles are told: reading, changing, keys and the doctor', () => {
   for (const { name, method, path } of operations) {
     const isSecret = path === '/v1/sources/{id}/apps-script';
-    const told = path.startsWith('/v1/keys')
+    const told = /^\/v1\/(keys|doctor)/.test(path)
       ? 'admin'
       : method === 'GET' && !isSecret
         ? 'reader'

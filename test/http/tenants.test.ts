@@ -116,7 +116,7 @@ test('every list shows what is of the tenant, and nothing else', async () => {
   let lists = 0;
   for (const operation of operations.filter((one) => one.method === 'GET' && !isStream(one))) {
     const { path } = operation;
-    if (path.includes('{')) continue;
+    if (path.includes('{') || path === '/v1/doctor') continue;
     for (const owner of [acme, beta]) {
       const { status, text } = await callWith(service, owner.keys.admin, 'GET', `${path}?limit=500`);
       assert.equal(status, 200, text);
