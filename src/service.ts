@@ -18,6 +18,7 @@ import { createImapSources } from './imap/sources.ts';
 import { startImapWorker } from './imap/worker.ts';
 import { createMetrics } from './ops/metrics.ts';
 import { startProcessMetrics } from './ops/process-metrics.ts';
+import { startSearchIndexer } from './ops/search-indexer.ts';
 import {
   type CoreOptions,
   createStops,
@@ -110,6 +111,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       const upkeep = startUpkeep({ database, log, onDue: dispatcher.wake });
       stops.add(() => upkeep.stop());
     }
+    const indexer = options.dispatch
+      ? startSearchIndexer({ database, log, scanMs: scanIntervalMs })
+      : undefined;
+    stops.add(async () => indexer?.stop());
     const bell = createFeedBell(database);
     stops.add(async () => bell.stop());
     const feed = createFeedHub({
@@ -121,6 +126,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const onStored = () => {
       feed.wake();
       bell.ring();
+      indexer?.wake();
     };
     const wakeDispatcher = dispatcher?.wake ?? notifyDispatcher(database);
     const onEvent = () => {

@@ -6,6 +6,7 @@ import type { Id } from '../core/ids.ts';
 import { messageSchema, messageSummarySchema, placementSchema } from '../core/message.ts';
 import { cutToLength } from '../core/text.ts';
 import { deleteMessage, findMessage, findRawMail, hasMessage, listMessages } from '../store/messages.ts';
+import { searchMessages } from '../store/search.ts';
 import { idField, textField } from './fields.ts';
 import { answer, createRouter, pathId, problems } from './openapi.ts';
 import { pageQuery, pageSchema, parsePage, printPage } from './page.ts';
@@ -19,7 +20,8 @@ const tags = ['messages'];
 /** Mail is a stranger's: a browser may neither guess its type nor show it as a page of ours (RFC 6266, Fetch). */
 const STRANGERS_BYTES = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
 
-export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
+export function messageRoutes({ database }: Services): OpenAPIHono {
+  const { sql } = database;
   const router = createRouter();
   const idOf = (text: string) => pathId('msg', 'message', text);
 
@@ -42,19 +44,24 @@ export function messageRoutes({ database: { sql } }: Services): OpenAPIHono {
           mailbox: idField('mbx').optional(),
           placement: placementSchema.optional(),
           from: textField(320).optional().describe('The whole address, in any case'),
+          q: textField(500)
+            .optional()
+            .describe(
+              'Words of subject, names, addresses and text (its first 64 KiB). All must be there; `"..."`: in this order, ' +
+                '`-`: not, `or`: one of both; the last may be the beginning of a word. A message is found about a second ' +
+                'after it was stored',
+            ),
         }),
       },
-      responses: { 200: answer('A page', pageSchema(messageSummarySchema)), ...problems(400, 401) },
+      responses: { 200: answer('A page', pageSchema(messageSummarySchema)), ...problems(400, 401, 503) },
     }),
     async (c) => {
-      const { mailbox: mailboxId, placement, from, ...query } = c.req.valid('query');
-      const page = await listMessages(sql, {
-        ...parsePage(principalOf(c), 'msg', query),
-        mailboxId,
-        placement,
-        from,
-      });
-      return c.json(printPage(page), 200);
+      const { mailbox: mailboxId, placement, from, q, ...query } = c.req.valid('query');
+      const request = { ...parsePage(principalOf(c), 'msg', query, q), mailboxId, placement, from };
+      const page = await (q === undefined
+        ? listMessages(sql, request)
+        : searchMessages(database, { ...request, q }));
+      return c.json(printPage(page, q), 200);
     },
   );
 
