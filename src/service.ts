@@ -19,6 +19,7 @@ import { startImapWorker } from './imap/worker.ts';
 import { createMetrics } from './ops/metrics.ts';
 import { startProcessMetrics } from './ops/process-metrics.ts';
 import { startSearchIndexer } from './ops/search-indexer.ts';
+import { createAttachmentReader } from './prepare/attachment-reader.ts';
 import {
   type CoreOptions,
   createStops,
@@ -56,6 +57,8 @@ export type ServiceOptions = CoreOptions & {
   nameServers?: readonly string[];
   /** Bad keys that an address may send in a minute before it is told to wait. */
   failedKeysPerMinute?: number;
+  /** For tests: after how long a reader that takes nothing is cut off. */
+  bodyPatienceMs?: number;
   /** For tests of the consent: what is done with it, instead of a source that reads. */
   connectSource?: ConnectSource;
 };
@@ -163,6 +166,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     );
     stops.add(() => database.inTime(keyUses.stop()));
 
+    const attachments = createAttachmentReader();
+    stops.add(() => attachments.close());
+
     const app = createApp({
       database,
       keyring,
@@ -175,6 +181,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
       feed,
+      attachments,
+      bodyPatienceMs: options.bodyPatienceMs,
       wakeDispatcher: onEvent,
       consents: createConsents(options),
       connectSource:

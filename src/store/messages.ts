@@ -1,11 +1,7 @@
-import { promisify } from 'node:util';
-import { zstdDecompress } from 'node:zlib';
 import type { Fragment, Sql } from 'postgres';
 import { type Id, uuidOf } from '../core/ids.ts';
 import { type Message, type MessageSummary, messageSummarySchema, type Placement } from '../core/message.ts';
 import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
-
-const decompress = promisify(zstdDecompress);
 
 /** What a list of messages can be held to; `from` is a whole address, in any case. */
 export type MessageFilters = {
@@ -64,13 +60,6 @@ export async function findMessage(sql: Sql, id: Id<'msg'>): Promise<Message | un
   };
 }
 
-/** The mail as it came, byte for byte (of a truncated one its header block); undefined if it is not kept (any more). */
-export async function findRawMail(sql: Sql, id: Id<'msg'>): Promise<Uint8Array | undefined> {
-  const [row] = await sql<{ bytes: Buffer; isCompressed: boolean }[]>`
-    SELECT bytes, is_compressed AS "isCompressed" FROM raw_mails WHERE message_id = ${uuidOf(id)}`;
-  return row?.isCompressed ? decompress(row.bytes) : row?.bytes;
-}
-
 /**
  * Deletes the message, its texts and its bytes, all or nothing: the function of the database (see drizzle/) is one
  * statement to us. Its event stays and says that it was deleted; what was still to be sent fails. It never comes again: the
@@ -82,9 +71,4 @@ export async function deleteMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
   const [row] = await sql<[{ isDeleted: boolean }]>`
     SELECT mailgress_delete_message(${uuidOf(id)}) AS "isDeleted"`;
   return row.isDeleted;
-}
-
-export async function hasMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
-  const rows = await sql`SELECT FROM messages WHERE id = ${uuidOf(id)}`;
-  return rows.length > 0;
 }
