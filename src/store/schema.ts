@@ -204,7 +204,11 @@ export const messages = pgTable(
     fullText: text('full_text'),
     fullHtml: text('full_html'),
   },
-  (table) => [index('messages_mailbox').on(table.mailboxId, table.id)],
+  (table) => [
+    index('messages_mailbox').on(table.mailboxId, table.id),
+    // The list of a small tenant among large ones; 2 us a mail.
+    index('messages_tenant').on(table.tenant, table.id),
+  ],
 );
 
 export const rawMails = pgTable('raw_mails', {
@@ -273,6 +277,8 @@ export const events = pgTable(
   },
   (table) => [
     index('events_feed').on(table.xid, table.id),
+    // The same of one tenant, which would else be sought among the events of all.
+    index('events_tenant_feed').on(table.tenant, table.xid, table.id),
     index('events_other_than_messages').on(table.mailboxId).where(sql`${table.data} IS NOT NULL`),
   ],
 );

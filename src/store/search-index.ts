@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Searched } from '../core/search-text.ts';
+import { lastXid } from './feed.ts';
 import { scopeWordsOf } from './search-words.ts';
 
 /*
@@ -82,7 +83,7 @@ export async function claimSearchWork(
       RETURNING 1
     )
     SELECT EXISTS (SELECT FROM claimed) AS "isMine",
-           EXISTS (SELECT FROM events, snapshot WHERE events.xid >= snapshot.xmin) AS "isHeldBack",
+           coalesce(${lastXid(sql)} >= snapshot.xmin, false) AS "isHeldBack",
            coalesce((SELECT array_agg(id) FROM scanned
                      WHERE type = 'message.received'
                        AND NOT EXISTS (SELECT FROM message_search WHERE message_id = scanned.id)), '{}') AS missing,

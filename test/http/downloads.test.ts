@@ -12,31 +12,39 @@ import { startMailgress } from '../support/process.ts';
 import { ADMIN_TOKEN, SECRET_KEY, startTestService, type TestService } from '../support/service.ts';
 
 /*
- * A mail of 40 MB, whose bytes are read by many, slowly, or not to their end.
+ * Large mails, whose bytes are read by many, slowly, or not to their end.
  */
 
-const CONTENT = randomBytes(29_000_000);
-const MAIL = Buffer.from(
-  `Subject: Large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nText\r\n--x\r\n` +
-    `Content-Type: application/zip\r\nContent-Disposition: attachment; filename=a.zip\r\nContent-Transfer-Encoding: base64\r\n\r\n` +
-    `${CONTENT.toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n--x--\r\n`,
-);
+type Mail = { bytes: Buffer; content: Buffer };
+/** With an attachment that fills most of it, and that no compression makes smaller. */
+function makeMail(contentBytes: number): Mail {
+  const content = randomBytes(contentBytes);
+  const bytes = Buffer.from(
+    `Subject: Large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nText\r\n--x\r\n` +
+      `Content-Type: application/zip\r\nContent-Disposition: attachment; filename=a.zip\r\nContent-Transfer-Encoding: base64\r\n\r\n` +
+      `${content.toString('base64').replace(/.{76}/g, '$&\r\n')}\r\n--x--\r\n`,
+  );
+  return { bytes, content };
+}
+const OF_40_MB = makeMail(29_000_000);
+/** More than a connection holds on its way. */
+const OF_12_MB = makeMail(9_000_000);
 const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
 const LEVEL_1 = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 let service: TestService;
-let id: string;
-const raw = () => `/v1/messages/${id}/raw`;
-const attachment = () => `/v1/messages/${id}/attachments/0`;
+const ids = new Map<Mail, string>();
+const raw = (mail: Mail) => `/v1/messages/${ids.get(mail)}/raw`;
+const attachment = (mail: Mail) => `/v1/messages/${ids.get(mail)}/attachments/0`;
 before(async () => {
   service = await startTestService({ dispatch: false, bodyPatienceMs: 1500 });
-  id = await store();
+  for (const mail of [OF_40_MB, OF_12_MB]) ids.set(mail, await store(mail.bytes));
 });
 after(() => service.dispose());
 
 /** Straight into the tables: to take such a mail in is another test's. */
-async function store(mail: Uint8Array = MAIL): Promise<string> {
+async function store(mail: Uint8Array): Promise<string> {
   const sql = postgres(service.databaseUrl, { max: 1 });
   const messageId = createId('msg');
   const attachments = [{ index: 0, filename: 'a.zip' }];
@@ -74,8 +82,8 @@ describe('to 20 clients at once', () => {
   const options = { skip: process.platform !== 'linux' && 'it reads /proc' };
 
   for (const [name, path, sum, mostMb] of [
-    ['a raw mail', raw, sha256(MAIL), 200],
-    ['an attachment', attachment, sha256(CONTENT), 400],
+    ['a raw mail', raw, sha256(OF_40_MB.bytes), 200],
+    ['an attachment', attachment, sha256(OF_40_MB.content), 400],
   ] as const) {
     test(`${name} goes in bounded memory`, options, async () => {
       await using serve = startMailgress(['serve', '--no-dispatch'], {
@@ -87,7 +95,7 @@ describe('to 20 clients at once', () => {
       const address = await serve.ready();
       (await open('/v1/messages', address)).resume();
       const idleMb = await peakOf(serve.pid, 'VmRSS');
-      const responses = await Promise.all(Array.from({ length: 20 }, () => open(path(), address)));
+      const responses = await Promise.all(Array.from({ length: 20 }, () => open(path(OF_40_MB), address)));
       const served = responses.filter(({ statusCode }) => statusCode === 200);
       for (const response of responses) {
         // Whom there is no room for is told to come again.
@@ -112,9 +120,9 @@ async function readBytes(response: IncomingMessage, count: number): Promise<void
 }
 
 test('says how long it is, and nothing of it is held for who asks for that alone', async () => {
-  for (const [path, length] of [
-    [raw(), MAIL.length],
-    [attachment(), CONTENT.length],
+  for (const [path, { length }] of [
+    [raw(OF_12_MB), OF_12_MB.bytes],
+    [attachment(OF_12_MB), OF_12_MB.content],
   ] as const) {
     const response = await fetch(service.address + path, { method: 'HEAD', headers });
     assert.equal(response.headers.get('content-length'), String(length));
@@ -133,39 +141,38 @@ async function assertFree(path: string, sum: string): Promise<void> {
   assert.deepEqual(sums, [sum]);
 }
 
-for (const [name, path, sum, count] of [
-  ['raw mail', raw, sha256(MAIL), 32],
-  ['attachments', attachment, sha256(CONTENT), 2],
-] as const) {
-  describe(`readers of ${name}`, () => {
-    /** So many as there is room for. */
-    const fill = () => Promise.all(Array.from({ length: count }, () => open(path())));
+/** As many as there is room for. */
+const fill = (path: string, count: number) => Promise.all(Array.from({ length: count }, () => open(path)));
 
-    test('that leave give back all that they held', async () => {
-      const held = await fill();
-      for (const response of held) response.destroy();
-      await assertFree(path(), sum);
-    });
+test('readers of raw mails that leave give back all that they held', async () => {
+  for (const response of await fill(raw(OF_12_MB), 32)) response.destroy();
+  await assertFree(raw(OF_12_MB), sha256(OF_12_MB.bytes));
+});
 
-    test('that take nothing are cut off', async () => {
-      const held = await fill();
-      await assertFree(path(), sum);
-      for (const response of held) await assert.rejects(readAll(response));
-    });
-  });
-}
+test('readers of raw mails that take nothing are cut off', async () => {
+  const held = await fill(raw(OF_12_MB), 32);
+  await assertFree(raw(OF_12_MB), sha256(OF_12_MB.bytes));
+  for (const response of held) await assert.rejects(readAll(response));
+});
+
+test('readers of attachments that leave, and that take nothing, give back all that they held', async () => {
+  const [leaving, idle] = await fill(attachment(OF_40_MB), 2);
+  leaving?.destroy();
+  await assertFree(attachment(OF_40_MB), sha256(OF_40_MB.content));
+  await assert.rejects(async () => idle && readAll(idle));
+});
 
 test('one that is slow, but takes something, gets all', async () => {
-  const response = await open(raw());
+  const response = await open(raw(OF_12_MB));
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const part of response) {
     hash.update(part);
     // For longer than it might take nothing: a little at a time, then the rest.
-    if (bytes < 8_000_000) await new Promise((resolve) => setTimeout(resolve, 5));
+    if (bytes < 6_000_000) await new Promise((resolve) => setTimeout(resolve, 20));
     bytes += part.length;
   }
-  assert.equal(hash.digest('hex'), sha256(MAIL));
+  assert.equal(hash.digest('hex'), sha256(OF_12_MB.bytes));
 });
 
 test('a mail that is deleted while it is read is cut off, and no connection to the database is lost', async () => {
