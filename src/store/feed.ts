@@ -55,7 +55,7 @@ export async function readFeed(
   const rows = await sql<(HorizonRow & (EventRow | NoEventRow))[]>`
     WITH horizon AS MATERIALIZED (
       SELECT xmin AS xid, coalesce(${lastXid(sql)} >= xmin, false) AS is_held_back
-      FROM pg_snapshot_xmin(pg_current_snapshot()) xmin
+      FROM mailgress_place(pg_snapshot_xmin(pg_current_snapshot())) xmin
     )
     SELECT horizon.xid::text AS horizon, horizon.is_held_back AS "isHeldBack", page.*
     FROM horizon LEFT JOIN LATERAL (
@@ -91,6 +91,7 @@ export function lastXid(sql: Sql): Fragment {
 
 /** The end of what can be read now: for a reader who wants only what comes. */
 export async function findFeedEnd(sql: Sql): Promise<FeedPosition> {
-  const [row] = await sql<[{ xid: string }]>`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid`;
+  const [row] = await sql<[{ xid: string }]>`
+    SELECT mailgress_place(pg_snapshot_xmin(pg_current_snapshot()))::text AS xid`;
   return { xid: row.xid, uuid: NIL_UUID };
 }

@@ -42,12 +42,9 @@ export function createSearchLease(leaseMs: number): SearchLease {
   return { owner: randomUUID(), leaseMs };
 }
 
-const NIL_UUID = '00000000-0000-0000-0000-000000000000';
-
 /**
  * Takes the next stretch of the log, at most `limit` events of it, with a lease on the cursor. Writes only if there is one.
- *
- * A cursor ahead of the cluster came from another one, by a dump: it is put back to the beginning.
+ * Places only grow, also in a database that was moved (`feed-places.ts`), so the cursor holds.
  */
 export async function claimSearchWork(
   sql: Sql,
@@ -57,18 +54,14 @@ export async function claimSearchWork(
   const [row] = await sql<
     [{ isMine: boolean; isHeldBack: boolean; missing: string[]; stale: string[]; scanned: number } & NextRow]
   >`
-    WITH snapshot AS MATERIALIZED (
-      SELECT pg_snapshot_xmin(now) AS xmin, pg_snapshot_xmax(now) AS xmax FROM pg_current_snapshot() now
+    WITH horizon AS MATERIALIZED (
+      SELECT mailgress_place(pg_snapshot_xmin(pg_current_snapshot())) AS xid
     ), place AS MATERIALIZED (
-      SELECT search_cursor.xid AS kept_xid, search_cursor.event_id AS kept_id,
-             CASE WHEN search_cursor.xid > xmax THEN '0'::xid8 ELSE search_cursor.xid END AS xid,
-             CASE WHEN search_cursor.xid > xmax THEN ${NIL_UUID}::uuid ELSE search_cursor.event_id END AS event_id
-      FROM search_cursor CROSS JOIN snapshot
-      WHERE lease_owner = ${owner}::uuid OR lease_until <= now()
+      SELECT xid, event_id FROM search_cursor WHERE lease_owner = ${owner}::uuid OR lease_until <= now()
     ), scanned AS MATERIALIZED (
-      SELECT event.* FROM place CROSS JOIN snapshot CROSS JOIN LATERAL (
+      SELECT event.* FROM place CROSS JOIN horizon CROSS JOIN LATERAL (
         SELECT xid, id, type FROM events
-        WHERE (events.xid, events.id) > (place.xid, place.event_id) AND events.xid < snapshot.xmin
+        WHERE (events.xid, events.id) > (place.xid, place.event_id) AND events.xid < horizon.xid
         ORDER BY events.xid, events.id LIMIT ${limit}
       ) event
     ), stale AS MATERIALIZED (
@@ -77,20 +70,20 @@ export async function claimSearchWork(
       UPDATE search_cursor SET
         lease_owner = ${owner}::uuid, lease_until = now() + ${leaseMs}::int * interval '1 millisecond'
       FROM place
-      WHERE search_cursor.xid = kept_xid AND search_cursor.event_id = kept_id
+      WHERE search_cursor.xid = place.xid AND search_cursor.event_id = place.event_id
         AND (lease_owner = ${owner}::uuid OR lease_until <= now())
         AND (EXISTS (SELECT FROM scanned) OR EXISTS (SELECT FROM stale))
       RETURNING 1
     )
     SELECT EXISTS (SELECT FROM claimed) AS "isMine",
-           coalesce(${lastXid(sql)} >= snapshot.xmin, false) AS "isHeldBack",
+           coalesce(${lastXid(sql)} >= horizon.xid, false) AS "isHeldBack",
            coalesce((SELECT array_agg(id) FROM scanned
                      WHERE type = 'message.received'
                        AND NOT EXISTS (SELECT FROM message_search WHERE message_id = scanned.id)), '{}') AS missing,
            coalesce((SELECT array_agg(message_id) FROM stale), '{}') AS stale,
            (SELECT count(*)::int FROM scanned) AS scanned, last.xid::text AS "nextXid", last.id AS "nextId",
            set_config('synchronous_commit', 'off', true)
-    FROM snapshot LEFT JOIN (SELECT xid, id FROM scanned ORDER BY xid DESC, id DESC LIMIT 1) last ON true`;
+    FROM horizon LEFT JOIN (SELECT xid, id FROM scanned ORDER BY xid DESC, id DESC LIMIT 1) last ON true`;
   const { isHeldBack } = row;
   if (!row.isMine) return { work: undefined, isHeldBack };
   const ids = (uuids: string[]) => uuids.map((uuid) => idOf('msg', uuid));

@@ -5,6 +5,7 @@ import postgres from 'postgres';
 import { createId, type Id, uuidOf } from '../../src/core/ids.ts';
 import { startSearchIndexer } from '../../src/ops/search-indexer.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
+import { raiseFeed } from '../../src/store/feed-places.ts';
 import { deleteMessage } from '../../src/store/messages.ts';
 import { ALL_TENANTS } from '../../src/store/scope.ts';
 import { searchMessages } from '../../src/store/search.ts';
@@ -177,16 +178,17 @@ test('a message that is deleted leaves no words, also when they are just being w
   assert.equal(rows.length, 1);
 });
 
-test('a cursor of another cluster, ahead of this one, begins again', async () => {
-  const before = await store({ subject: 'restored' });
+test('in a database that was moved to another cluster it goes on', async () => {
+  const early = await store({ subject: 'moved' });
   await index();
-  await database.sql`UPDATE search_cursor SET xid = '999999999999', lease_until = now()`;
-  const id = await store({ subject: 'restored' });
+  const between = await store({ subject: 'moved' });
+  const far = (column: string) => `${column} = (${column}::text::bigint + 1000000000000)::text::xid8`;
+  await database.sql.unsafe(`UPDATE events SET ${far('xid')}`);
+  await database.sql.unsafe(`UPDATE search_cursor SET ${far('xid')}, lease_until = now()`);
+  assert.equal(await raiseFeed(database.sql), true);
+  const late = await store({ subject: 'moved' });
   await index();
-  assert.deepEqual(await find('restored'), [id, before]);
-  const [row] = await database.sql<[{ isBack: boolean }]>`
-    SELECT xid < '999999999999' AS "isBack" FROM search_cursor`;
-  assert.ok(row.isBack);
+  assert.deepEqual(await find('moved'), [late, between, early]);
 });
 
 describe('a hostile message is found by its subject, and holds up nothing', () => {
