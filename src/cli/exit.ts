@@ -19,6 +19,7 @@ const EXIT_BY_CODE: Partial<Record<ErrorCode, number>> = {
   no_input: EXIT.noInput,
   bad_request: EXIT.dataError,
   not_found: EXIT.dataError,
+  conflict: EXIT.dataError,
   configuration: EXIT.configuration,
   unauthorized: EXIT.configuration,
   forbidden: EXIT.noPermission,

@@ -61,6 +61,19 @@ export function addServiceCommands(program: Command): void {
     });
 
   program
+    .command('copy')
+    .description(
+      'Copy all that is stored into another, empty database: from the embedded one to a managed one, or back',
+    )
+    .option('--to <url>', 'from the configured database into this one')
+    .option('--from <url>', 'from this one into the configured database')
+    .action(async (options: { from?: string; to?: string }) => {
+      const config = readConfig();
+      const { copy } = await import('./copy.ts');
+      process.exit((await copy(config, options)) ? 0 : EXIT.interrupted);
+    });
+
+  program
     .command('demo')
     .description('See a dozen mails go through, on the running service or one of its own')
     .action(async () => {

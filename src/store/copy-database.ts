@@ -1,0 +1,98 @@
+import { pipeline } from 'node:stream/promises';
+import postgres, { type TransactionSql } from 'postgres';
+import { MailgressError } from '../core/errors.ts';
+import { migrateDatabase, readSchemaState } from './migrate.ts';
+
+/** A table, and those that its rows refer to. */
+type Table = { name: string; columns: string[]; needs: string[] };
+
+/**
+ * Copies all that is in one database into another, empty one, which is migrated first. The source is read as it is at one moment,
+ * and left as it is; the target has all of it or nothing. Whatever the source takes in meanwhile is not copied: stop what writes
+ * there. The log goes on in the other cluster by itself (`feed-places.ts`).
+ *
+ * @param onTable called after each table.
+ * @throws MailgressError `database_behind` for a source of another schema, `conflict` for a target that is in use.
+ */
+export async function copyDatabase(
+  fromUrl: string,
+  toUrl: string,
+  onTable: (table: string, rows: number) => void,
+): Promise<void> {
+  await migrateDatabase(toUrl);
+  // Each is one connection for one transaction, which fails as a whole when it ends.
+  const open = (url: string) => postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
+  const from = open(fromUrl);
+  const to = open(toUrl);
+  try {
+    if ((await readSchemaState(from)).state !== 'current') {
+      throw new MailgressError(
+        'database_behind',
+        'The database to copy is of another version than this Mailgress: run `mailgress migrate` on it first',
+      );
+    }
+    await from.begin('isolation level repeatable read read only', (source) =>
+      to.begin((target) => copyTables(source, target, onTable)),
+    );
+  } finally {
+    await Promise.all([from.end({ timeout: 5 }), to.end({ timeout: 5 })]);
+  }
+}
+
+async function copyTables(
+  source: TransactionSql,
+  target: TransactionSql,
+  onTable: (table: string, rows: number) => void,
+): Promise<void> {
+  const tables = inOrder(await listTables(target));
+  const names = tables.map(({ name }) => `"${name}"`).join(', ');
+  await target.unsafe(`LOCK TABLE ${names} IN ACCESS EXCLUSIVE MODE`);
+  const [used] = await target<[{ isUsed: boolean }]>`
+    SELECT EXISTS (SELECT FROM mailboxes) OR EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM endpoints) AS "isUsed"`;
+  if (used.isUsed) {
+    throw new MailgressError('conflict', 'The database to copy into is in use: it has to be an empty one');
+  }
+  // What a migration puts into a table would come twice.
+  await target.unsafe(`TRUNCATE ${names}`);
+  for (const { name, columns } of tables) {
+    const what = `"${name}" (${columns.map((column) => `"${column}"`).join(', ')})`;
+    await pipeline(
+      await source.unsafe(`COPY ${what} TO STDOUT`).readable(),
+      await target.unsafe(`COPY ${what} FROM STDIN`).writable(),
+    );
+    const [had, has] = [await countRows(source, name), await countRows(target, name)];
+    if (had !== has) throw new Error(`${has} of ${had} rows of ${name} were copied`);
+    onTable(name, has);
+  }
+}
+
+async function listTables(sql: TransactionSql): Promise<Table[]> {
+  return sql<Table[]>`
+    SELECT relname AS name,
+           to_json(ARRAY(
+             SELECT attname::text FROM pg_attribute
+             WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+           )) AS columns,
+           to_json(ARRAY(
+             SELECT needed.relname::text FROM pg_constraint JOIN pg_class needed ON needed.oid = confrelid
+             WHERE conrelid = pg_class.oid AND contype = 'f' AND confrelid <> conrelid
+           )) AS needs
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY relname`;
+}
+
+/** Each behind those that it needs. */
+function inOrder(tables: readonly Table[]): Table[] {
+  const ordered: Table[] = [];
+  const isThere = (name: string) => ordered.some((table) => table.name === name);
+  while (ordered.length < tables.length) {
+    const ready = tables.filter(({ name, needs }) => !isThere(name) && needs.every(isThere));
+    if (ready.length === 0) throw new Error('tables refer to one another in a circle');
+    ordered.push(...ready);
+  }
+  return ordered;
+}
+
+async function countRows(sql: TransactionSql, table: string): Promise<number> {
+  const [row] = await sql.unsafe<[{ count: number }]>(`SELECT count(*)::float8 AS count FROM "${table}"`);
+  return row.count;
+}

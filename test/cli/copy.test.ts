@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { createTestDatabase } from '../support/database.ts';
+import { createDataDirectory, type DataDirectory, type Ended, startMailgress } from '../support/process.ts';
+import { ADMIN_TOKEN, callApi, SECRET_KEY } from '../support/service.ts';
+
+/*
+ * From the embedded database to a managed one, and back into another embedded one, whose cluster is younger than what it is
+ * given: there the numbers of old transactions are still to come.
+ */
+
+let managed: Awaited<ReturnType<typeof createTestDatabase>>;
+let laptop: DataDirectory;
+let other: DataDirectory;
+before(async () => {
+  managed = await createTestDatabase({ migrated: false });
+  laptop = await createDataDirectory();
+  other = await createDataDirectory();
+});
+after(async () => {
+  await managed.drop();
+  await laptop[Symbol.asyncDispose]();
+  await other[Symbol.asyncDispose]();
+});
+
+const secrets = { MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN, MAILGRESS_SECRET_KEY: SECRET_KEY };
+const embedded = ({ path }: DataDirectory) => ({ MAILGRESS_DATA_DIR: path, ...secrets });
+
+async function run(args: string[], env: Record<string, string>): Promise<Ended> {
+  await using command = startMailgress(args, env);
+  return await command.ended;
+}
+
+type Events = { data: { id: string; cursor: string; data: { subject: string } }[]; next: string };
+
+/** A service on one of the databases, with what its clients do. */
+async function withService<T>(
+  args: string[],
+  env: Record<string, string>,
+  work: (tools: {
+    readEvents(after: string): Promise<Events>;
+    send(subject: string): Promise<string>;
+    stderr(): string;
+  }) => Promise<T>,
+): Promise<T> {
+  await using service = startMailgress(args, env);
+  const address = await service.ready();
+  const found = await work({
+    stderr: service.stderr,
+    readEvents: async (after) =>
+      (await callApi(address, 'GET', `/v1/events?types=message.received&after=${after}`)).body as Events,
+    async send(subject) {
+      const file = join(laptop.path, 'mail.eml');
+      await writeFile(
+        file,
+        `From: a@example.com\r\nSubject: ${subject}\r\nMessage-ID: <${subject}@x>\r\n\r\nHello\r\n`,
+      );
+      // Each time with the source of the first, whose secret came along.
+      const sent = await run(['send', file, '--json', '--url', address], { ...embedded(laptop) });
+      assert.equal(sent.code, 0, sent.stderr);
+      return JSON.parse(sent.stdout).status;
+    },
+  });
+  service.kill('SIGTERM');
+  assert.equal((await service.ended).code, 0);
+  return found;
+}
+
+test('all moves along, readers go on where they were, and what was stored stays a duplicate', async () => {
+  const before = await withService(['all'], embedded(laptop), async ({ send, readEvents }) => {
+    assert.equal(await send('one'), 'accepted');
+    assert.equal(await send('two'), 'accepted');
+    const refused = await run(['copy', '--to', managed.url], embedded(laptop));
+    assert.equal(refused.code, 69, refused.stderr);
+    assert.match(refused.stderr, /already runs/);
+    return readEvents('start');
+  });
+  assert.equal(before.data.length, 2);
+
+  const copied = await run(['copy', '--to', managed.url], embedded(laptop));
+  assert.equal(copied.code, 0, copied.stderr);
+  assert.match(copied.stderr, /^messages: 2$/m);
+  assert.match(copied.stdout, /MAILGRESS_SECRET_KEY/);
+  const again = await run(['copy', '--to', managed.url], embedded(laptop));
+  assert.equal(again.code, 65, again.stderr);
+  assert.match(again.stderr, /in use/);
+
+  const onManaged = { DATABASE_URL: managed.url, ...secrets };
+  const middle = await withService(['serve'], onManaged, async ({ send, readEvents }) => {
+    assert.deepEqual((await readEvents('start')).data, before.data);
+    assert.equal(await send('two'), 'duplicate');
+    assert.equal(await send('three'), 'accepted');
+    const page = await readEvents(before.next);
+    assert.deepEqual(
+      page.data.map(({ data }) => data.subject),
+      ['three'],
+    );
+    return page;
+  });
+
+  const back = await run(['copy', '--from', managed.url], embedded(other));
+  assert.equal(back.code, 0, back.stderr);
+  await withService(['all'], embedded(other), async ({ send, readEvents, stderr }) => {
+    assert.match(stderr(), /moved to another cluster/);
+    assert.equal(await send('one'), 'duplicate');
+    assert.equal(await send('four'), 'accepted');
+    const subjects = async (after: string) => (await readEvents(after)).data.map(({ data }) => data.subject);
+    assert.deepEqual(await subjects(middle.next), ['four'], 'from where a reader was before');
+    assert.deepEqual(await subjects('start'), ['one', 'two', 'three', 'four']);
+  });
+});
+
+test('without a side to copy to, and with two, it says how it is used', async () => {
+  for (const args of [[], ['--to', managed.url, '--from', managed.url]]) {
+    const refused = await run(['copy', ...args], embedded(laptop));
+    assert.equal(refused.code, 64, refused.stderr);
+    assert.match(refused.stderr, /--from URL and --to URL/);
+  }
+});
