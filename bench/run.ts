@@ -19,6 +19,7 @@ import { measureFeed, printFeed } from './feed.ts';
 import { measureImap, printImap } from './imap.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
+import { measureOverload, printOverload } from './overload.ts';
 import { printProfiles } from './profile.ts';
 import { measurePushes } from './push.ts';
 import { measurePushToWebhook } from './push-to-webhook.ts';
@@ -27,7 +28,7 @@ import { machine, median, printSection, type Row, type Section } from './report.
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
 const USAGE = `npm run bench -- [WHAT ...] [options]
-  WHAT           plain, mime, latency, push, deliver, feed or imap; without it all but imap, which needs Dovecot
+  WHAT           plain, mime, latency, push, deliver, feed, overload or imap; without it all but imap, which needs Dovecot
   --quick        one short round: for a look, not for figures
   --only WHAT    the same as WHAT
   --json FILE    write the figures there as well
@@ -85,10 +86,17 @@ async function main(): Promise<void> {
     ? await measureDeliver({ createDatabase, countStatements, isQuick: options.quick, note })
     : undefined;
   if (deliver !== undefined) process.stdout.write(printDeliver(deliver));
-  if (wanted.size > 0 && [...wanted].every((what) => what === 'imap' || what === 'deliver')) {
+  const overload = wants('overload')
+    ? await measureOverload({ createDatabase, isQuick: options.quick, note })
+    : undefined;
+  if (overload !== undefined) process.stdout.write(printOverload(overload));
+  if (wanted.size > 0 && [...wanted].every((what) => ['imap', 'deliver', 'overload'].includes(what))) {
     process.stdout.write(`${JSON.stringify(machine())}\n`);
     if (options.json !== undefined) {
-      await writeFile(options.json, `${JSON.stringify({ machine: machine(), imap, deliver }, null, 2)}\n`);
+      await writeFile(
+        options.json,
+        `${JSON.stringify({ machine: machine(), imap, deliver, overload }, null, 2)}\n`,
+      );
     }
     return;
   }
@@ -195,6 +203,7 @@ async function main(): Promise<void> {
       rounds: ROUNDS,
       imap,
       deliver,
+      overload,
       feed,
       sections,
       latency,
