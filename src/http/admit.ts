@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { MailgressError } from '../core/errors.ts';
 import { type Id, isId } from '../core/ids.ts';
@@ -44,14 +45,17 @@ async function letIn<T>(
   const { gate, sourceRate, bodies, bodyLimitBytes } = services;
   const name = (c.req.param('sourceId') ?? '').slice(0, 64);
   const waitMs = sourceRate.waitMs(name);
-  if (waitMs > 0) await refuse(c.req.raw, tooMuchMail(waitMs));
-  if (gate.isFull(name) || bodies.isFull()) await refuse(c.req.raw, overloaded());
+  if (waitMs > 0) await turnAway(refuse(c.req.raw, tooMuchMail(waitMs)));
+  if (gate.isFull(name) || bodies.isFull()) await turnAway(refuse(c.req.raw, overloaded()));
 
   const { bytes, release } = await bodies.read(c.req.raw, bodyLimitBytes);
   try {
     // Its source may have to be looked for, in a store that is slow.
     const place = gate.enter(name);
-    if (place === undefined) throw overloaded();
+    if (place === undefined) {
+      release();
+      return await turnAway(Promise.reject(overloaded()));
+    }
     let isVerified = false;
     try {
       const source = await verifySource(c, kind, bytes, services);
@@ -63,6 +67,16 @@ async function letIn<T>(
   } finally {
     release();
   }
+}
+
+/** A client that asks again at once, whatever it is told, would have us do nothing but refuse it: it waits so long each time. */
+const PAUSE_MS = 200;
+
+async function turnAway(refusal: Promise<never>): Promise<never> {
+  const pause = wait(PAUSE_MS);
+  await refusal.catch(() => {});
+  await pause;
+  return refusal;
 }
 
 async function verifySource(

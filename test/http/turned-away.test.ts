@@ -60,9 +60,10 @@ test('what strangers send for a source costs it nothing, and its duplicates and 
   assert.equal((await service.push(source, body)).status, 429);
 
   const chatty = await addSource(service);
-  const statuses: number[] = [];
-  for (let times = 0; times < 30; times++) statuses.push((await service.push(chatty, batch([]))).status);
-  assert.ok(statuses.includes(429), 'reports without mail, too');
+  let reports = 0;
+  while ((await service.push(chatty, batch([]))).status === 200) {
+    assert.ok(++reports < 100, 'reports without mail count, too');
+  }
 });
 
 test('of requests that wait for the database only so many wait', async () => {
