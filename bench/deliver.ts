@@ -89,15 +89,17 @@ export async function measureDeliver(options: Options): Promise<DeliverFigures> 
 /** Of `queue`, as PostgreSQL counts them. */
 const QUEUE_STATEMENTS = 2;
 
-/** Events of about 2 kB and their deliveries to one endpoint, at once; then the dispatcher is told. */
+/** Messages of about 2 kB, their events and their deliveries to one endpoint, at once; then the dispatcher is told. */
 async function queue(sql: Sql, endpointId: string, count: number, more: object = {}): Promise<void> {
   const data = JSON.stringify({ id: 'msg_0', ...more, text: 'Lorem ipsum dolor sit amet. '.repeat(70) });
   await sql`
     WITH made AS (
       SELECT mailgress_uuidv7() AS event_id, mailgress_uuidv7() AS id FROM generate_series(1, ${count}::int)
+    ), stored AS (
+      INSERT INTO messages (id, mailbox_id, tenant, placement, received_at, is_truncated, document)
+      SELECT event_id, '00000000-0000-7000-8000-000000000000', 'default', 'inbox', now(), false, ${data}::text::json FROM made
     ), logged AS (
-      INSERT INTO events (id, type, tenant, data)
-      SELECT event_id, 'message.received', 'default', ${data}::text::json FROM made
+      INSERT INTO events (id, type, tenant) SELECT event_id, 'message.received', 'default' FROM made
     )
     INSERT INTO deliveries (id, endpoint_id, event_id)
     SELECT id, ${endpointId.slice('ep_'.length)}::uuid, event_id FROM made`;

@@ -13,6 +13,8 @@ export type FeedFigures = {
   clients: number;
   idleMb: number;
   followedMb: number;
+  /** Right after the last event, and once garbage has been collected. */
+  peakMb: number;
   afterMb: number;
   events: number;
   /** From the mail's request to its event at the last client. */
@@ -22,6 +24,9 @@ export type FeedFigures = {
   firstP50Ms: number;
   nodeMsAnEvent: number;
 };
+
+/** V8 gives memory back after some seconds of rest. */
+const SETTLE_MS = 15_000;
 
 export async function measureFeed(tools: {
   createDatabase: (name: string) => Promise<string>;
@@ -37,12 +42,12 @@ export async function measureFeed(tools: {
   try {
     note('feed: warming up ...');
     await send({ ...variant.target, mail: 'plain', connections: 4, requests: 500 });
-    await sleep(1000);
+    await sleep(SETTLE_MS);
     const idleMb = await residentMb(variant.child);
     note(`feed: ${count} clients ...`);
     clients.send({ port: variant.target.port, token: BENCH_TOKEN, count } satisfies FeedClientsOrder);
     await once(clients, 'message');
-    await sleep(1000);
+    await sleep(SETTLE_MS);
     const followedMb = await residentMb(variant.child);
     const cpuBefore = await cpuMs(variant.child);
     note(`feed: ${events} events ...`);
@@ -64,11 +69,14 @@ export async function measureFeed(tools: {
         })
         .sort((a, b) => a - b);
     const last = since(({ lastNs }) => lastNs);
+    const peakMb = await residentMb(variant.child);
+    await sleep(SETTLE_MS);
     const at = (all: number[], share: number) => all[Math.floor(share * all.length)] ?? Number.NaN;
     return {
       clients: count,
       idleMb,
       followedMb,
+      peakMb,
       afterMb: await residentMb(variant.child),
       events,
       lastP50Ms: at(last, 0.5),
@@ -102,7 +110,7 @@ export function printFeed(figures: FeedFigures): string {
   const ms = (value: number) => `${value.toFixed(1)} ms`;
   return (
     `\n${clients} clients of the stream, ${events} events, 4 a second\n` +
-    `  resident memory              ${idleMb} MB before, ${followedMb} MB with them, ${afterMb} MB after\n` +
+    `  resident memory              ${idleMb} MB before, ${followedMb} MB with them, ${figures.peakMb} MB after the last event, ${afterMb} MB at rest\n` +
     `  mail to the first client     p50 ${ms(figures.firstP50Ms)}\n` +
     `  mail to the last client      p50 ${ms(figures.lastP50Ms)}, p99 ${ms(figures.lastP99Ms)}, at most ${ms(figures.lastMaxMs)}\n` +
     `  processor time an event      ${ms(figures.nodeMsAnEvent)}\n`

@@ -25,10 +25,12 @@ import { measurePushes } from './push.ts';
 import { measurePushToWebhook } from './push-to-webhook.ts';
 import { measureReading } from './reading.ts';
 import { machine, median, printSection, type Row, type Section } from './report.ts';
+import { measureSize, printSize } from './size.ts';
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
 const USAGE = `npm run bench -- [WHAT ...] [options]
-  WHAT           plain, mime, latency, push, deliver, feed, overload or imap; without it all but imap, which needs Dovecot
+  WHAT           plain, mime, latency, push, deliver, feed, overload, imap or size; without it all but imap, which
+                 needs Dovecot, and size, which fills 20 GB for some minutes
   --quick        one short round: for a look, not for figures
   --only WHAT    the same as WHAT
   --json FILE    write the figures there as well
@@ -55,7 +57,7 @@ const CONNECTIONS = 64;
 const LATENCY = { perSecond: 200, seconds: options.quick ? 5 : 30 };
 const PUSHES = { perSecond: 500, seconds: options.quick ? 5 : 30 };
 const wanted = new Set([...positionals, ...(options.only === undefined ? [] : [options.only])]);
-const wants = (what: string) => wanted.has(what) || (wanted.size === 0 && what !== 'imap');
+const wants = (what: string) => wanted.has(what) || (wanted.size === 0 && what !== 'imap' && what !== 'size');
 
 const children: ChildProcess[] = [];
 const note = (text: string) => process.stderr.isTTY && process.stderr.write(`\x1b[2K\r${text}`);
@@ -91,13 +93,7 @@ async function main(): Promise<void> {
     : undefined;
   if (overload !== undefined) process.stdout.write(printOverload(overload));
   if (wanted.size > 0 && [...wanted].every((what) => ['imap', 'deliver', 'overload'].includes(what))) {
-    process.stdout.write(`${JSON.stringify(machine())}\n`);
-    if (options.json !== undefined) {
-      await writeFile(
-        options.json,
-        `${JSON.stringify({ machine: machine(), imap, deliver, overload }, null, 2)}\n`,
-      );
-    }
+    await report({ imap, deliver, overload });
     return;
   }
   const load = fork(new URL('load.ts', import.meta.url));
@@ -107,11 +103,13 @@ async function main(): Promise<void> {
     : undefined;
   note('');
   if (feed !== undefined) process.stdout.write(printFeed(feed));
-  if (wanted.size === 1 && feed !== undefined) {
-    process.stdout.write(`${JSON.stringify(machine())}\n`);
-    if (options.json !== undefined) {
-      await writeFile(options.json, `${JSON.stringify({ machine: machine(), feed }, null, 2)}\n`);
-    }
+  const size = wants('size')
+    ? await measureSize({ createDatabase, send: (order) => send(load, order), isQuick: options.quick, note })
+    : undefined;
+  note('');
+  if (size !== undefined) process.stdout.write(printSize(size));
+  if (wanted.size > 0 && [...wanted].every((what) => ['imap', 'deliver', 'feed', 'size'].includes(what))) {
+    await report({ imap, deliver, feed, size });
     return;
   }
   const consumer = fork(new URL('consumer.ts', import.meta.url));
@@ -196,27 +194,28 @@ async function main(): Promise<void> {
   process.stdout.write(
     `\nresident memory of the Node process: ${idleMb} MB idle, ${memory.afterMb} MB after\n`,
   );
-  process.stdout.write(`${JSON.stringify(machine())}\n`);
-  if (options.json !== undefined) {
-    const report = {
-      machine: machine(),
-      rounds: ROUNDS,
-      imap,
-      deliver,
-      overload,
-      feed,
-      sections,
-      latency,
-      pushes,
-      pushToWebhook,
-      memory,
-    };
-    await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
-  }
+  await report({
+    rounds: ROUNDS,
+    imap,
+    deliver,
+    overload,
+    feed,
+    sections,
+    latency,
+    pushes,
+    pushToWebhook,
+    memory,
+  });
   if (profileTo !== undefined) {
     await endProcess(ours.child);
     process.stdout.write(await printProfiles(profileTo, mails));
   }
+}
+
+async function report(figures: object): Promise<void> {
+  process.stdout.write(`${JSON.stringify(machine())}\n`);
+  if (options.json === undefined) return;
+  await writeFile(options.json, `${JSON.stringify({ machine: machine(), ...figures }, null, 2)}\n`);
 }
 
 async function createDatabase(name: string): Promise<string> {

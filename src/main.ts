@@ -1,5 +1,4 @@
 import { Command, CommanderError } from 'commander';
-import { addDemoCommand } from './cli/demo.ts';
 import { EXIT, reportError } from './cli/exit.ts';
 import { addListenCommand } from './cli/listen.ts';
 import { addResourceCommands } from './cli/resources.ts';
@@ -34,7 +33,6 @@ addSendCommand(program);
 addStatusCommand(program);
 addTailCommand(program);
 addListenCommand(program);
-addDemoCommand(program);
 
 // `mailgress tail | head`: the reader has gone, which is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

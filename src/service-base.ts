@@ -12,6 +12,7 @@ import { createPreparer } from './prepare/preparer.ts';
 import type { ConnectTools, ImapTimeouts } from './sources/imap/connection.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { type Database, openDatabase } from './store/database.ts';
+import { raiseFeed } from './store/feed-places.ts';
 import { resealSecrets } from './store/secrets.ts';
 import { type ActivityRecorder, createActivityRecorder } from './store/source-activity.ts';
 import { describeStoreError } from './store/unavailable.ts';
@@ -66,6 +67,9 @@ export async function openBase(options: CoreOptions, stops: Stops): Promise<Base
   stops.add(() => database.close());
   const resealed = await resealSecrets(database.sql, keyring);
   if (resealed > 0) options.log.info({ resealed }, 'secrets sealed again with the new key');
+  if (await database.inTime(raiseFeed(database.sql))) {
+    options.log.warn('the database has moved to another cluster: its log goes on behind the old events');
+  }
   return { database, keyring, egress };
 }
 

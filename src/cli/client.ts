@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import type { Config } from '../config.ts';
 import { describeError, MailgressError } from '../core/errors.ts';
+import { problemSchema, resultsSchema } from '../core/resources.ts';
 import { sign } from '../core/signature.ts';
-import { resultsSchema } from '../http/ingest.ts';
-import { problemSchema } from '../http/problem.ts';
 import { readInstance } from '../ops/data-directory.ts';
 
 /** A running service, as the command line talks to it. */

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { type Config, readConfig } from '../config.ts';
@@ -19,18 +18,8 @@ import { openConfiguredDatabase } from './open-database.ts';
 import { colour, say } from './print.ts';
 import { watchStopSignal } from './stop-signal.ts';
 
-/** `demo`: takes a dozen mails through, and shows what is answered, what is a duplicate, and each webhook as it comes. */
-export function addDemoCommand(program: Command): void {
-  program
-    .command('demo')
-    .description('See a dozen mails go through, on the running service or one of its own')
-    .action(async () => {
-      await demo(readConfig());
-      process.exit();
-    });
-}
-
-async function demo(config: Config): Promise<void> {
+/** Takes a dozen mails through, and shows what is answered, what is a duplicate, and each webhook as it comes. */
+export async function demo(config: Config): Promise<void> {
   const stop = watchStopSignal();
   const own = (await isRunning(config)) ? undefined : await startOwn(config);
   try {

@@ -2,11 +2,11 @@ import type { Command } from 'commander';
 import { readConfig } from '../config.ts';
 import { createLog } from '../ops/log.ts';
 import { EXIT } from './exit.ts';
-import { migrate } from './migrate.ts';
-import { serve } from './serve.ts';
-import { work } from './work.ts';
 
-/** The commands that run the service or open its database. Each ends its process: a stop half way leaves work behind. */
+/**
+ * The commands that run the service or open its database. Each ends its process: a stop half way leaves work behind. What it
+ * runs is loaded then alone: all of it takes a second, which help and the clients of a service need not wait for.
+ */
 export function addServiceCommands(program: Command): void {
   program
     .command('all')
@@ -14,6 +14,7 @@ export function addServiceCommands(program: Command): void {
     .action(async () => {
       const config = readConfig();
       const log = createLog(config.logLevel);
+      const { serve } = await import('./serve.ts');
       await serve(config, { mode: 'own', migrate: true, dispatch: true, imap: true, log });
       process.exit();
     });
@@ -29,6 +30,7 @@ export function addServiceCommands(program: Command): void {
       const config = readConfig();
       const { migrate = false, dispatch } = options;
       const log = createLog(config.logLevel);
+      const { serve } = await import('./serve.ts');
       await serve(config, { mode: 'join', migrate, dispatch, imap: false, log });
       process.exit();
     });
@@ -41,6 +43,7 @@ export function addServiceCommands(program: Command): void {
     .action(async (options: { source?: string; capacity?: string }) => {
       const config = readConfig();
       const { source, capacity } = options;
+      const { work } = await import('./work.ts');
       await work(config, { source, capacity, log: createLog(config.logLevel) });
       process.exit();
     });
@@ -51,7 +54,19 @@ export function addServiceCommands(program: Command): void {
       "Bring the database's schema to this version; safe to run again and at once from several places",
     )
     .action(async () => {
-      const isDone = await migrate(readConfig());
+      const config = readConfig();
+      const { migrate } = await import('./migrate.ts');
+      const isDone = await migrate(config);
       process.exit(isDone ? 0 : EXIT.interrupted);
+    });
+
+  program
+    .command('demo')
+    .description('See a dozen mails go through, on the running service or one of its own')
+    .action(async () => {
+      const config = readConfig();
+      const { demo } = await import('./demo.ts');
+      await demo(config);
+      process.exit();
     });
 }

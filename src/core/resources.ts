@@ -242,3 +242,25 @@ export type Delivery = z.infer<typeof deliverySchema>;
 export type DeliveryStatus = z.infer<typeof deliveryStatusSchema>;
 export type Replay = z.infer<typeof replaySchema>;
 export type Attempt = z.infer<typeof attemptSchema>;
+
+/** What became of each mail of a push, in the order sent. */
+export const resultsSchema = z.object({
+  results: z.array(
+    z.object({
+      id: z.string().nullable().describe("The provider's id as it was sent"),
+      status: z.enum(['accepted', 'duplicate', 'rejected']),
+      messageId: z.string().optional().describe('The message it is stored as'),
+      reason: z.string().optional(),
+    }),
+  ),
+});
+
+/** RFC 9457, with a stable `code` and, for bad input, where it is bad. */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string().describe('Stable: build on this one'),
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});

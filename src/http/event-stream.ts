@@ -59,10 +59,10 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
       const position = await findStart(after, c.req.header('last-event-id'));
       // A stream that nobody reads would not end: of HEAD, and when this took so long that the caller was told so or left.
       const { outgoing }: { outgoing?: ServerResponse } = c.env ?? {};
-      if (c.req.method === 'HEAD' || outgoing?.headersSent || outgoing?.destroyed) {
+      if (c.req.method === 'HEAD' || outgoing === undefined || outgoing.headersSent || outgoing.destroyed) {
         return c.body(null, 200, { 'content-type': 'text/event-stream' });
       }
-      return c.body(openStream({ after: position, types, scope: principalOf(c) }, c), 200, {
+      return c.body(openStream({ after: position, types, scope: principalOf(c) }, outgoing, c), 200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         // nginx would gather events in its buffers.
@@ -82,16 +82,23 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
     return parseCursor(after);
   }
 
-  function openStream(request: FeedRequest, c: Context): ReadableStream<Uint8Array> {
-    let close = () => {};
-    const onRoom: (() => void)[] = [];
-    const makeRoom = () => {
-      for (const resolve of onRoom.splice(0)) resolve();
-    };
+  /**
+   * The body of the answer, which begins and ends it. What is between goes into the response directly: through a web stream each
+   * event would cost some promises and objects a client.
+   */
+  function openStream(
+    request: FeedRequest,
+    outgoing: ServerResponse,
+    c: Context,
+  ): ReadableStream<Uint8Array> {
+    let close: (() => void) | undefined;
     const over = () => {
       clearInterval(recheck);
-      close();
-      makeRoom();
+      close?.();
+    };
+    const drop = () => {
+      over();
+      outgoing.destroy();
     };
     // A key that was taken back ends what it has opened.
     const recheck = setInterval(() => {
@@ -101,44 +108,51 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
         () => {},
       );
     }, RECHECK_MS);
-    const drop = () => {
-      over();
-      const connection: { outgoing?: ServerResponse } = c.env;
-      connection.outgoing?.destroy();
-    };
-    // A client that goes shows at one or the other, by how it goes.
-    c.req.raw.signal.addEventListener('abort', over, { once: true });
+    outgoing.once('close', over);
+
     return new ReadableStream<Uint8Array>(
       {
-        start(controller) {
-          const sink: FeedSink = {
-            write(bytes) {
-              if ((controller.desiredSize ?? 0) <= 0) return false;
-              controller.enqueue(bytes);
-              return true;
-            },
-            hasRoom: () =>
-              (controller.desiredSize ?? 0) > 0
-                ? Promise.resolve()
-                : new Promise((resolve) => onRoom.push(resolve)),
-            end() {
-              clearInterval(recheck);
-              controller.close();
-              makeRoom();
-            },
-            drop,
+        start: (controller) => controller.enqueue(Buffer.from(`retry: ${RECONNECT_MS}\n\n`)),
+        // Asked for when all before has been written: once the head is out, too, nobody else writes.
+        pull(controller) {
+          if (close !== undefined) return;
+          if (!outgoing.headersSent) return controller.enqueue(Buffer.from(':\n\n'));
+          const end = () => {
+            clearInterval(recheck);
+            controller.close();
           };
-          controller.enqueue(Buffer.from(`retry: ${RECONNECT_MS}\n\n`));
-          close = feed.subscribe(request, sink).close;
+          ({ close } = feed.subscribe(request, { ...createSink(outgoing), end, drop }));
+          // Pending for as long as the stream is open, so that it is not asked again.
+          return new Promise<void>((resolve) => outgoing.once('close', resolve));
         },
-        pull: makeRoom,
         cancel: over,
       },
-      new ByteLengthQueuingStrategy({ highWaterMark: MAX_HELD_BYTES }),
+      { highWaterMark: 0 },
     );
   }
 
   return router;
+}
+
+function createSink(outgoing: ServerResponse): Pick<FeedSink, 'write' | 'hasRoom'> {
+  const isFull = () => outgoing.writableLength >= MAX_HELD_BYTES;
+  return {
+    write(bytes) {
+      if (isFull() || outgoing.destroyed) return false;
+      outgoing.write(bytes);
+      return true;
+    },
+    hasRoom() {
+      if (!isFull() || outgoing.destroyed) return Promise.resolve();
+      return new Promise((resolve) => {
+        const settle = () => {
+          outgoing.off('drain', settle).off('close', settle);
+          resolve();
+        };
+        outgoing.on('drain', settle).on('close', settle);
+      });
+    },
+  };
 }
 
 const RECONNECT_MS = 2000;

@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
+import { resultsSchema } from '../core/resources.ts';
 import {
   appsScriptBodySchema,
   type BatchItem,
@@ -14,16 +15,6 @@ import { admit } from './admit.ts';
 import { answer, createRouter, problems } from './openapi.ts';
 import type { Services } from './services.ts';
 
-export const resultsSchema = z.object({
-  results: z.array(
-    z.object({
-      id: z.string().nullable().describe("The provider's id as it was sent"),
-      status: z.enum(['accepted', 'duplicate', 'rejected']),
-      messageId: z.string().optional().describe('The message it is stored as'),
-      reason: z.string().optional(),
-    }),
-  ),
-});
 type Result = z.infer<typeof resultsSchema>['results'][number];
 
 /** So many mails of one batch are in memory as rows at a time; a batch has as many as its body holds. */

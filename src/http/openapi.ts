@@ -2,7 +2,8 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { type Fault, MailgressError } from '../core/errors.ts';
 import { type Id, type IdPrefix, isId } from '../core/ids.ts';
-import { notFound, problemSchema } from './problem.ts';
+import { problemSchema } from '../core/resources.ts';
+import { notFound } from './problem.ts';
 
 /** So many of a request's faults are listed: who mends these finds the rest. */
 const MAX_FAULTS = 20;

@@ -1,20 +1,11 @@
 import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { Logger } from 'pino';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { type ErrorCode, MailgressError } from '../core/errors.ts';
+import type { problemSchema } from '../core/resources.ts';
 import { describeStoreError, isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
 import { awaitsContinue } from './body.ts';
-
-/** RFC 9457, with a stable `code` and, for bad input, where it is bad. */
-export const problemSchema = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string(),
-  code: z.string().describe('Stable: build on this one'),
-  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-});
 
 type Status = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 410 | 413 | 429 | 500 | 503;
 

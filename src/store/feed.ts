@@ -53,7 +53,7 @@ export async function readFeed(
 ): Promise<FeedPage> {
   const { scope, after, types, limit } = request;
   const rows = await sql<(HorizonRow & (EventRow | NoEventRow))[]>`
-    WITH horizon AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid)
+    WITH horizon AS MATERIALIZED (SELECT mailgress_place(pg_snapshot_xmin(pg_current_snapshot())) AS xid)
     SELECT horizon.xid::text AS horizon,
            EXISTS (SELECT FROM events WHERE events.xid >= horizon.xid) AS "isHeldBack", page.*
     FROM horizon LEFT JOIN LATERAL (
@@ -81,6 +81,7 @@ export async function readFeed(
 
 /** The end of what can be read now: for a reader who wants only what comes. */
 export async function findFeedEnd(sql: Sql): Promise<FeedPosition> {
-  const [row] = await sql<[{ xid: string }]>`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid`;
+  const [row] = await sql<[{ xid: string }]>`
+    SELECT mailgress_place(pg_snapshot_xmin(pg_current_snapshot()))::text AS xid`;
   return { xid: row.xid, uuid: NIL_UUID };
 }

@@ -231,10 +231,10 @@ export const events = pgTable(
     /** Of `message.received`, the same UUID as the message's: one is found by the other without an index more. */
     id: id('evt', 'id').primaryKey(),
     /**
-     * The writing transaction. Readers go by (xid, id) below the oldest running transaction: insert order is not
-     * commit order, and a reader that went by time or sequence would skip what commits late.
+     * The place of the writing transaction; see `feed-places.ts`. Readers go by (xid, id) below the oldest running transaction:
+     * insert order is not commit order, and a reader that went by time or sequence would skip what commits late.
      */
-    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    xid: xid8('xid').notNull().default(sql`mailgress_place(pg_current_xact_id())`),
     type: text('type').notNull(),
     tenant: text('tenant').notNull(),
     mailboxId: id('mbx', 'mailbox_id'),

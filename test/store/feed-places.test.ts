@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { createId, uuidOf } from '../../src/core/ids.ts';
+import { type Database, openDatabase } from '../../src/store/database.ts';
+import { FEED_START, type FeedPosition, findFeedEnd, readFeed } from '../../src/store/feed.ts';
+import { raiseFeed } from '../../src/store/feed-places.ts';
+import { ALL_TENANTS } from '../../src/store/scope.ts';
+import { createTestDatabase } from '../support/database.ts';
+
+let database: Database;
+let drop: () => Promise<void>;
+before(async () => {
+  const created = await createTestDatabase();
+  drop = created.drop;
+  database = openDatabase(created.url);
+});
+after(async () => {
+  await database.close();
+  await drop();
+});
+
+let count = 0;
+
+async function append(): Promise<number> {
+  const n = count++;
+  await database.sql`
+    INSERT INTO events (id, type, tenant, data)
+    VALUES (${uuidOf(createId('evt'))}, 'source.silent', 'default', ${JSON.stringify({ n })}::text::json)`;
+  return n;
+}
+
+/** As they are after a copy from a cluster that had written more than this one. */
+async function moveFromBusierCluster(): Promise<void> {
+  await database.sql`UPDATE events SET xid = (xid::text::bigint + 1000000000000)::text::xid8`;
+}
+
+async function readAll(after: FeedPosition): Promise<{ ns: number[]; next: FeedPosition }> {
+  const page = await readFeed(database.sql, { scope: ALL_TENANTS, after, types: [], limit: 500 });
+  return { ns: page.events.map(({ data }) => JSON.parse(data).n), next: page.next };
+}
+
+test('a log whose events are all of this cluster stays as it is', async () => {
+  assert.equal(await raiseFeed(database.sql), false);
+  await append();
+  assert.equal(await raiseFeed(database.sql), false);
+});
+
+for (const time of ['first', 'second'])
+  test(`a database that has moved for the ${time} time goes on behind its old events, for readers at any place`, async () => {
+    const from = count;
+    await append();
+    await append();
+    const early = await readAll(FEED_START);
+    await moveFromBusierCluster();
+    const { ns } = await readAll(early.next);
+    assert.deepEqual(ns, [], 'they cannot be read, nor what comes after: so it would stay');
+
+    assert.equal(await raiseFeed(database.sql), true);
+    const all = await readAll(FEED_START);
+    assert.deepEqual(
+      all.ns,
+      Array.from({ length: count }, (_, n) => n),
+    );
+    const end = await findFeedEnd(database.sql);
+    const next = await append();
+    assert.deepEqual((await readAll(all.next)).ns, [next], 'from behind the last one');
+    assert.deepEqual((await readAll(end)).ns, [next], 'from the end');
+    assert.ok((await readAll(FEED_START)).ns.length > from);
+    assert.equal(await raiseFeed(database.sql), false);
+  });
+
+test('of several processes that start at once one raises it, and what they write then is behind the old', async () => {
+  await moveFromBusierCluster();
+  const old = count;
+  const raised = await Promise.all(
+    Array.from({ length: 6 }, async () => {
+      const isRaised = await raiseFeed(database.sql);
+      await append();
+      return isRaised;
+    }),
+  );
+  assert.equal(raised.filter(Boolean).length, 1);
+  const { ns } = await readAll(FEED_START);
+  assert.deepEqual(
+    ns.slice(0, old),
+    Array.from({ length: old }, (_, n) => n),
+  );
+  assert.deepEqual(
+    ns.slice(old).toSorted((a, b) => a - b),
+    Array.from({ length: 6 }, (_, n) => old + n),
+  );
+});
