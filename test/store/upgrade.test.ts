@@ -49,6 +49,8 @@ test('every statement of the last release has its tables, columns, functions and
     }
   }
   assert.deepEqual(faults, []);
+  const gone = { text: 'SELECT no_such_column FROM messages', parameters: [] };
+  await assert.rejects(prepareStatement(sql, gone), /no_such_column/, 'and it would be seen if not');
 });
 
 test('a row that the last release writes lacks nothing that this schema requires', async () => {
