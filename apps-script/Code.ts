@@ -413,9 +413,9 @@ function postBatch_(state: State, run: Run, batch: Batch, mails: Mail[], passed:
 
 /** Whether the mails are at fault: the server says so, or it has taken something else in this very run. */
 function isRefused_(state: State, run: Run, error: unknown): boolean {
-  const { status, isOurs } = Object(error);
+  const { status, isOurs, isOverloaded } = Object(error);
   if (status === 413 || (isOurs && (status === 400 || status === 500))) return true;
-  if ([401, 409, 429].indexOf(status) >= 0 || isForADay_(error)) return false;
+  if ([401, 409, 429].indexOf(status) >= 0 || isOverloaded || isForADay_(error)) return false;
   if (status === 503 && state.failures < TRIES) return false;
   return state.lastPostAt >= run.startedAt;
 }
@@ -671,7 +671,9 @@ function send_(secret: string, id: string, body: object): unknown[] {
   const headers: { [name: string]: unknown } = Object(response.getHeaders());
   const type = String(headers['Content-Type'] || headers['content-type']);
   const isOurs = type.indexOf('application/problem+json') === 0 && typeof code === 'string';
-  throw Object.assign(error, { status, isOurs, retryMs: retryAfterOf_(headers) });
+  // It did nothing with the mails, and takes the same ones when it has time.
+  const isOverloaded = isOurs && code === 'overloaded';
+  throw Object.assign(error, { status, isOurs, isOverloaded, retryMs: retryAfterOf_(headers) });
 }
 
 /** Of bytes, and with bytes: from text Apps Script drops what is not ASCII. */

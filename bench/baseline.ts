@@ -19,7 +19,10 @@ import { createSecret } from '../src/core/signature.ts';
 import { createEgress } from '../src/deliver/egress.ts';
 import { createFeedHub } from '../src/deliver/feed-hub.ts';
 import { createApp } from '../src/http/app.ts';
+import { createBodies } from '../src/http/body.ts';
 import { printForStream } from '../src/http/event-stream.ts';
+import { createGate } from '../src/http/gate.ts';
+import { UNLIMITED } from '../src/http/source-rate.ts';
 import type { Ingest } from '../src/ingest.ts';
 import { createMetrics } from '../src/ops/metrics.ts';
 import { createConsents } from '../src/sources/oauth/consent.ts';
@@ -91,6 +94,9 @@ const app = createApp({
     forget: () => {},
     forgetAll: () => {},
   },
+  gate: createGate(),
+  sourceRate: UNLIMITED,
+  bodies: createBodies(),
   activity: { note: () => {}, flush: async () => {}, stop: async () => {} },
   pubsub: undefined,
   gmail: { create: nobody, change: nobody, connect: nobody, prepareEnd: nobody },

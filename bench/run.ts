@@ -19,6 +19,7 @@ import { measureFeed, printFeed } from './feed.ts';
 import { measureImap, printImap } from './imap.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
 import { mimeMail } from './mails.ts';
+import { measureOverload, printOverload } from './overload.ts';
 import { printProfiles } from './profile.ts';
 import { measurePushes } from './push.ts';
 import { measurePushToWebhook } from './push-to-webhook.ts';
@@ -28,8 +29,8 @@ import { measureSize, printSize } from './size.ts';
 import { cpuMs, endProcess, residentMb, startBaseline, startMailgress, type Variant } from './variants.ts';
 
 const USAGE = `npm run bench -- [WHAT ...] [options]
-  WHAT           plain, mime, latency, push, deliver, feed, imap or size; without it all but imap, which needs
-                 Dovecot, and size, which fills 20 GB for some minutes
+  WHAT           plain, mime, latency, push, deliver, feed, overload, imap or size; without it all but imap, which
+                 needs Dovecot, and size, which fills 20 GB for some minutes
   --quick        one short round: for a look, not for figures
   --only WHAT    the same as WHAT
   --json FILE    write the figures there as well
@@ -87,8 +88,12 @@ async function main(): Promise<void> {
     ? await measureDeliver({ createDatabase, countStatements, isQuick: options.quick, note })
     : undefined;
   if (deliver !== undefined) process.stdout.write(printDeliver(deliver));
-  if (wanted.size > 0 && [...wanted].every((what) => what === 'imap' || what === 'deliver')) {
-    await report({ imap, deliver });
+  const overload = wants('overload')
+    ? await measureOverload({ createDatabase, isQuick: options.quick, note })
+    : undefined;
+  if (overload !== undefined) process.stdout.write(printOverload(overload));
+  if (wanted.size > 0 && [...wanted].every((what) => ['imap', 'deliver', 'overload'].includes(what))) {
+    await report({ imap, deliver, overload });
     return;
   }
   const load = fork(new URL('load.ts', import.meta.url));
@@ -189,7 +194,18 @@ async function main(): Promise<void> {
   process.stdout.write(
     `\nresident memory of the Node process: ${idleMb} MB idle, ${memory.afterMb} MB after\n`,
   );
-  await report({ rounds: ROUNDS, imap, deliver, feed, sections, latency, pushes, pushToWebhook, memory });
+  await report({
+    rounds: ROUNDS,
+    imap,
+    deliver,
+    overload,
+    feed,
+    sections,
+    latency,
+    pushes,
+    pushToWebhook,
+    memory,
+  });
   if (profileTo !== undefined) {
     await endProcess(ours.child);
     process.stdout.write(await printProfiles(profileTo, mails));

@@ -45,6 +45,8 @@ export async function startMailgress(
       MAILGRESS_ADMIN_TOKEN: BENCH_TOKEN,
       MAILGRESS_SECRET_KEY: 'a-secret-key-for-the-bench-of-32-characters',
       MAILGRESS_EGRESS_ALLOW: '127.0.0.1,localhost',
+      // One source brings it all.
+      MAILGRESS_SOURCE_MAILS_PER_SECOND: '0',
       LOG_LEVEL: 'warn',
       ...environment,
     },

@@ -21,6 +21,8 @@ export type Config = {
   readonly sourceSecret: string | undefined;
   readonly egressAllow: readonly string[];
   readonly bodyLimitBytes: number;
+  /** Mails a second that a source may push; 0: no limit. */
+  readonly mailsPerSecond: number;
   /** What a push token must carry; undefined: the route answers that it is not configured. */
   readonly pubsub: { readonly audience: string; readonly serviceAccount: string } | undefined;
   readonly google: GoogleConfig;
@@ -114,6 +116,7 @@ export const environmentSchema = z.object({
   MAILGRESS_SOURCE_SECRET: z.string().startsWith('whsec_', { error: 'must begin with whsec_' }).optional(),
   MAILGRESS_EGRESS_ALLOW: list.default([]),
   MAILGRESS_BODY_LIMIT_BYTES: integer(1024, 200_000_000).default(52_428_800),
+  MAILGRESS_SOURCE_MAILS_PER_SECOND: integer(0, 1_000_000).default(100),
   MAILGRESS_PUBSUB_AUDIENCE: z.string().optional(),
   MAILGRESS_PUBSUB_SERVICE_ACCOUNT: z.email({ error: 'must be the address of a service account' }).optional(),
   GMAIL_TOPIC: z
@@ -186,6 +189,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     sourceSecret: variables.MAILGRESS_SOURCE_SECRET,
     egressAllow: variables.MAILGRESS_EGRESS_ALLOW,
     bodyLimitBytes: variables.MAILGRESS_BODY_LIMIT_BYTES,
+    mailsPerSecond: variables.MAILGRESS_SOURCE_MAILS_PER_SECOND,
     ...readProviders(variables),
     logLevel: variables.LOG_LEVEL,
   };

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { createConnectSource } from './connect-source.ts';
+import { describeError } from './core/errors.ts';
 import { countAttempts, countMails } from './count.ts';
 import { MAX_IN_FLIGHT, startDispatcher } from './deliver/dispatcher.ts';
 import { createFeedHub } from './deliver/feed-hub.ts';
@@ -12,10 +13,13 @@ import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
 import { createIdentify } from './http/auth.ts';
+import { createBodies } from './http/body.ts';
 import { connectLink } from './http/connect-link.ts';
 import { printForStream } from './http/event-stream.ts';
-import { startHttpServer } from './http/server.ts';
+import { createGate } from './http/gate.ts';
+import { type HttpLimits, startHttpServer } from './http/server.ts';
 import type { ConnectSource } from './http/services.ts';
+import { createSourceRate, failOpen } from './http/source-rate.ts';
 import { createImapSources } from './imap/sources.ts';
 import { startImapWorker } from './imap/worker.ts';
 import { createMetrics } from './ops/metrics.ts';
@@ -58,6 +62,11 @@ export type ServiceOptions = CoreOptions & {
   stubWaitsMs?: readonly number[];
   /** For tests: who is asked for the IMAP server of a domain, as `dns.setServers` takes it. */
   nameServers?: readonly string[];
+  /** Mails a second that a source may push, and ten times that at once; 0: as many as it likes. */
+  mailsPerSecond?: number;
+  /** For tests: other limits of the HTTP server, and of bodies. */
+  httpLimits?: Partial<HttpLimits>;
+  bodyLimits?: Parameters<typeof createBodies>[0];
   /** Bad keys that an address may send in a minute before it is told to wait. */
   failedKeysPerMinute?: number;
   /** For tests: after how long a reader that takes nothing is cut off. */
@@ -74,6 +83,9 @@ export type Service = {
   /** Ends requests under way, then deliveries under way, then lets go of the database. */
   stop(): Promise<void>;
 };
+
+/** What a busy mailbox gets in a minute; a script sends some 250 mails a minute at most. */
+const MAILS_PER_SECOND = 100;
 
 /** IMAP sessions are ended in order within this; those that take longer end with the process, and their leases by themselves. */
 const SESSIONS_PATIENCE_MS = 9000;
@@ -184,6 +196,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       wakeSync: gmail.wake,
       ingressSources: rememberSources((id) => database.inTime(findIngressSource(database.hot, keyring, id))),
       activity,
+      gate: createGate(),
+      sourceRate: failOpen(createSourceRate(options.mailsPerSecond ?? MAILS_PER_SECOND), (error) =>
+        log.error(
+          { reason: describeError(error) },
+          'the limit of mails a source has a fault, and lets all through',
+        ),
+      ),
+      bodies: createBodies(options.bodyLimits),
       pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
       feed,

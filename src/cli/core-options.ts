@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { MailgressError } from '../core/errors.ts';
 import type { CoreOptions } from '../service-base.ts';
 import { openDatabase } from '../store/database.ts';
-import { readSchemaState } from '../store/migrate.ts';
+import { waitForMigration } from '../store/migrate.ts';
 import { version } from '../version.ts';
 import type { OpenedDatabase } from './open-database.ts';
 
@@ -22,11 +22,15 @@ export function coreOptionsOf(config: Config, database: OpenedDatabase, log: Log
   };
 }
 
-/** @throws MailgressError `database_behind`. */
+/**
+ * Waits for a migration that is under way.
+ *
+ * @throws MailgressError `database_behind` when nobody migrates.
+ */
 export async function checkSchema(url: string, log: Logger): Promise<void> {
   const database = openDatabase(url);
   try {
-    const schema = await readSchemaState(database.hot);
+    const schema = await waitForMigration(database.hot, (message) => log.info(message));
     if (schema.state === 'behind') {
       throw new MailgressError(
         'database_behind',

@@ -15,7 +15,7 @@ export async function migrate(config: Config): Promise<boolean> {
   const opening = openConfiguredDatabase(config, 'join', say);
   const database = await unlessStopped(opening, stop, STARTING_PATIENCE_MS);
   try {
-    if (database !== undefined) await unlessStopped(migrateDatabase(database.url), stop, 0);
+    if (database !== undefined) await unlessStopped(migrateDatabase(database.url, say), stop, 0);
   } finally {
     await database?.stop();
   }

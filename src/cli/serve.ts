@@ -45,7 +45,8 @@ async function serveOn(
   stop: StopSignal,
   { migrate, dispatch, imap, log }: ServeOptions,
 ): Promise<void> {
-  await unlessStopped(migrate ? migrateDatabase(database.url) : checkSchema(database.url, log), stop, 0);
+  const say = (message: string) => log.info(message);
+  await unlessStopped(migrate ? migrateDatabase(database.url, say) : checkSchema(database.url, log), stop, 0);
   if (stop.received() !== undefined) return;
   const starting = startService({
     ...coreOptionsOf(config, database, log),
@@ -54,6 +55,7 @@ async function serveOn(
     publicUrl: config.publicUrl,
     adminToken: database.adminToken,
     metricsToken: config.metricsToken,
+    mailsPerSecond: config.mailsPerSecond,
     dispatch,
     imap,
     pubsub: config.pubsub && {

@@ -10,6 +10,8 @@ export type ErrorCode =
   | 'conflict'
   | 'source_stopped'
   | 'body_too_large'
+  | 'body_too_slow'
+  | 'rate_limited'
   | 'egress_blocked'
   | 'credentials_refused'
   | 'raw_expired'

@@ -1,23 +1,90 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { MailgressError } from '../core/errors.ts';
 import { type Id, isId } from '../core/ids.ts';
 import { createSecret, verify } from '../core/signature.ts';
 import type { IngressSource } from '../store/sources.ts';
-import { readBody } from './body.ts';
+import { refuse } from './body.ts';
+import { overloaded } from './overloaded.ts';
 import type { Services } from './services.ts';
 
+export type Push = { source: IngressSource; bytes: Uint8Array };
+
 /**
- * Reads and verifies a push.
+ * Lets a push in, and has it worked on: first whether its source may push now, and whether there is room, while its body is
+ * still unread; then its bytes and signature; then a place among those that are at work.
  *
- * @throws MailgressError `unauthorized` for an unknown source, a source of another kind and a bad signature, alike
- * and at the same cost; `source_stopped`; `body_too_large`; `bad_request` for a body that ended early.
+ * @param work what is done with it. The place and the room of its body are given back when this has ended.
+ * @throws MailgressError `rate_limited` or `overloaded`: nothing was done. `body_too_slow`, `body_too_large`,
+ * `bad_request` for a body that ended early. `unauthorized` for an unknown source, a source of another kind and a bad
+ * signature, alike and at the same cost. `source_stopped`.
  */
-export async function admit(
+export async function admit<T>(
   c: Context,
   kind: 'apps-script' | 'raw',
   services: Services,
-): Promise<{ source: IngressSource; bytes: Uint8Array }> {
-  const bytes = await readBody(c.req.raw, services.bodyLimitBytes);
+  work: (push: Push) => Promise<T>,
+): Promise<T> {
+  try {
+    return await letIn(c, kind, services, work);
+  } catch (error) {
+    if (error instanceof MailgressError && TURNED_AWAY.has(error.code))
+      services.metrics.turnedAway(error.code);
+    throw error;
+  }
+}
+
+const TURNED_AWAY: ReadonlySet<string> = new Set(['rate_limited', 'overloaded', 'body_too_slow']);
+
+async function letIn<T>(
+  c: Context,
+  kind: 'apps-script' | 'raw',
+  services: Services,
+  work: (push: Push) => Promise<T>,
+): Promise<T> {
+  const { gate, sourceRate, bodies, bodyLimitBytes } = services;
+  const name = (c.req.param('sourceId') ?? '').slice(0, 64);
+  const waitMs = sourceRate.waitMs(name);
+  if (waitMs > 0) await turnAway(refuse(c.req.raw, tooMuchMail(waitMs)));
+  if (gate.isFull(name) || bodies.isFull()) await turnAway(refuse(c.req.raw, overloaded()));
+
+  const { bytes, release } = await bodies.read(c.req.raw, bodyLimitBytes);
+  try {
+    // Its source may have to be looked for, in a store that is slow.
+    const place = gate.enter(name);
+    if (place === undefined) {
+      release();
+      return await turnAway(Promise.reject(overloaded()));
+    }
+    let isVerified = false;
+    try {
+      const source = await verifySource(c, kind, bytes, services);
+      isVerified = true;
+      return await work({ source, bytes });
+    } finally {
+      place.leave(isVerified);
+    }
+  } finally {
+    release();
+  }
+}
+
+/** A client that asks again at once, whatever it is told, would have us do nothing but refuse it: it waits so long each time. */
+const PAUSE_MS = 200;
+
+async function turnAway(refusal: Promise<never>): Promise<never> {
+  const pause = wait(PAUSE_MS);
+  await refusal.catch(() => {});
+  await pause;
+  return refusal;
+}
+
+async function verifySource(
+  c: Context,
+  kind: 'apps-script' | 'raw',
+  bytes: Uint8Array,
+  services: Services,
+): Promise<IngressSource> {
   const headers = {
     id: c.req.header('webhook-id'),
     timestamp: c.req.header('webhook-timestamp'),
@@ -41,7 +108,7 @@ export async function admit(
       `Source ${source.id} is stopped; keep the mail and look again later`,
     );
   }
-  return { source, bytes };
+  return source;
 
   /** The secret may just have been rotated, by another process. An unsigned request is not worth the read. */
   async function findRotated(): Promise<IngressSource | undefined> {
@@ -53,3 +120,8 @@ export async function admit(
 
 /** Stands in for the secret of a source that does not exist, so that the answer takes as long. */
 const nobodysSecret = createSecret();
+
+function tooMuchMail(retryAfterMs: number): MailgressError {
+  const message = 'This source pushes more mail than it may; nothing was done, send it again later';
+  return new MailgressError('rate_limited', message, { retryable: true, retryAfterMs });
+}

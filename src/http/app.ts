@@ -26,6 +26,7 @@ import { messageContentRoutes } from './message-content.ts';
 import { messageRoutes } from './messages.ts';
 import { metricsRoutes } from './metrics.ts';
 import { createRouter } from './openapi.ts';
+import { limitConcurrency } from './overloaded.ts';
 import { logProblem, notFound, problemResponse, toMailgressError } from './problem.ts';
 import { pubsubRoutes } from './pubsub.ts';
 import { replayRoutes } from './replays.ts';
@@ -37,6 +38,9 @@ import { stayInTenant } from './tenant-guard.ts';
 
 /** A request of the API is a few settings. Mail comes through the ingest routes, which have a limit of their own. */
 const API_BODY_LIMIT_BYTES = 1024 * 1024;
+
+/** The database serves six of them at a time; so many may wait for it. */
+const API_REQUESTS = 256;
 
 /** The whole HTTP side: `app.fetch` for a server, `app.request` for tests. */
 export function createApp(services: Services): OpenAPIHono {
@@ -76,9 +80,10 @@ export function createApp(services: Services): OpenAPIHono {
   app.route('/', docsRoutes(describe));
   describeWebhooks(app.openAPIRegistry);
 
+  app.use('/v1/*', limitConcurrency(API_REQUESTS));
   app.use('/v1/*', requireKey(services.identify));
   app.use('/v1/*', requireRole());
-  app.use('/v1/*', limitBody(API_BODY_LIMIT_BYTES));
+  app.use('/v1/*', limitBody(services.bodies, API_BODY_LIMIT_BYTES));
   // It has limits of its own, and answers when the database does not.
   app.route('/', doctorRoutes(services));
   app.use('/v1/*', answerInTime(services.database));

@@ -1,5 +1,38 @@
 import type { MiddlewareHandler } from 'hono';
 import { MailgressError } from '../core/errors.ts';
+import { overloaded } from './overloaded.ts';
+
+/** The bytes of a request's body, exactly as they came: signatures are over these. */
+export type HeldBody = {
+  bytes: Uint8Array;
+  /** Gives the room back, once the request is done with them. Again is harmless. */
+  release(): void;
+};
+
+type Room = { grow(bytes: number): boolean; release(): void };
+
+/** Reads bodies, and never holds more of them than there is room for. */
+export type Bodies = {
+  /**
+   * @throws MailgressError `body_too_large`, known by the announced length or while reading, and thrown once the client
+   * has had its say; `overloaded` when there is no room, likewise; `body_too_slow`; `bad_request` if the body ended early.
+   */
+  read(request: Request, limitBytes: number): Promise<HeldBody>;
+  isFull(): boolean;
+  heldBytes(): number;
+};
+
+/**
+ * So many bytes of bodies are held at a time: read, or being read, or of mails on their way to the store. A mail is held
+ * in several forms at once (JSON, bytes, row), so that memory is some five times that at the worst.
+ */
+const MAX_HELD_BYTES = 64 * 1024 * 1024;
+
+/** A body of up to so many bytes is read in one piece; most are. */
+const SMALL_BYTES = 64 * 1024;
+
+/** In so long a small body has to be there, and a large one has to come on by `SMALL_BYTES`: 4 kB/s, less than a modem. */
+const PACE_MS = 15_000;
 
 /**
  * How long the rest of a body that is refused is still read. A close with bytes unread resets the connection, and with
@@ -8,62 +41,138 @@ import { MailgressError } from '../core/errors.ts';
 const LINGER_MS = 30_000;
 
 /**
- * The request's bytes, exactly as they came: signatures are over these.
- *
- * @throws MailgressError `body_too_large`, known by the announced length or while reading, and thrown once the client
- * has had its say; `bad_request` if the body ended early.
+ * Room is taken as the bytes come, so that what is merely announced holds none. One body alone always has room; of several
+ * that are too much together the next to ask is refused, and leaves its room to the others.
  */
-export async function readBody(request: Request, limitBytes: number): Promise<Uint8Array> {
-  const announced = request.headers.get('content-length');
-  if (announced !== null && Number(announced) <= limitBytes) {
-    // The HTTP parser holds the body to its announced length, so it may be taken whole.
-    return new Uint8Array(await request.arrayBuffer().catch(endedEarly));
+export function createBodies({ maxHeldBytes = MAX_HELD_BYTES, paceMs = PACE_MS } = {}): Bodies {
+  let heldBytes = 0;
+
+  function open(): Room {
+    let own = 0;
+    return {
+      grow(bytes) {
+        if (heldBytes > own && heldBytes + bytes > maxHeldBytes) return false;
+        own += bytes;
+        heldBytes += bytes;
+        return true;
+      },
+      release() {
+        heldBytes -= own;
+        own = 0;
+      },
+    };
   }
-  if (request.body === null) return new Uint8Array();
-  const reader = request.body.getReader();
-  return announced === null ? readChunks(reader, limitBytes) : refuseRest(reader, limitBytes);
+
+  async function read(request: Request, limitBytes: number): Promise<HeldBody> {
+    const room = open();
+    try {
+      const bytes = await readInto(room, request, limitBytes);
+      return { bytes, release: room.release };
+    } catch (error) {
+      room.release();
+      throw error;
+    }
+  }
+
+  async function readInto(room: Room, request: Request, limitBytes: number): Promise<Uint8Array> {
+    const announced = announcedBytes(request);
+    if (announced !== undefined && announced > limitBytes) await refuse(request, tooLarge(limitBytes));
+    if (announced !== undefined && announced <= SMALL_BYTES) {
+      if (!room.grow(announced)) await refuse(request, overloaded());
+      // The HTTP parser holds the body to its announced length, so it may be taken whole.
+      return new Uint8Array(await inTime(request.arrayBuffer().catch(endedEarly), paceMs));
+    }
+    if (request.body === null) return new Uint8Array();
+    const reader = request.body.getReader();
+    const chunks: Uint8Array[] = [];
+    let sizeBytes = 0;
+    let goalBytes = SMALL_BYTES;
+    let goalAtMs = performance.now() + paceMs;
+    for (;;) {
+      const { done, value } = await inTime(reader.read().catch(endedEarly), goalAtMs - performance.now());
+      if (done) return Buffer.concat(chunks, sizeBytes);
+      sizeBytes += value.length;
+      const isTooLarge = sizeBytes > limitBytes;
+      if (isTooLarge || !room.grow(value.length)) {
+        chunks.length = 0;
+        room.release();
+        await linger(reader);
+        throw isTooLarge ? tooLarge(limitBytes) : overloaded();
+      }
+      chunks.push(value);
+      if (sizeBytes >= goalBytes) {
+        goalBytes = sizeBytes + SMALL_BYTES;
+        goalAtMs = performance.now() + paceMs;
+      }
+    }
+  }
+
+  return { read, isFull: () => heldBytes >= maxHeldBytes, heldBytes: () => heldBytes };
+}
+
+/**
+ * Refuses a request before its body is read into memory: what comes of it is thrown away, up to a time, so that the client
+ * gets to the answer.
+ *
+ * @throws the error, always.
+ */
+export async function refuse(request: Request, error: MailgressError): Promise<never> {
+  // Whoever asks first has not sent it, and is told not to.
+  if (!awaitsContinue(request) && request.body !== null) {
+    const announced = announcedBytes(request);
+    if (announced !== undefined && announced <= SMALL_BYTES) {
+      await inTime(request.arrayBuffer(), LINGER_MS).catch(() => {});
+    } else {
+      await linger(request.body.getReader());
+    }
+  }
+  throw error;
+}
+
+/** Whether the client waits for a word before it sends its body (RFC 9110, section 10.1.1). */
+export function awaitsContinue(request: Request): boolean {
+  return request.headers.get('expect')?.toLowerCase() === '100-continue';
 }
 
 /** Of others, such as TRACE, a Request cannot even be made. */
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 /** Reads the body of every request that comes through, up to a limit, before what is behind looks into it. */
-export function limitBody(limitBytes: number): MiddlewareHandler {
+export function limitBody(bodies: Bodies, limitBytes: number): MiddlewareHandler {
   return async (c, next) => {
-    if (METHODS_WITH_BODY.has(c.req.method)) {
-      const body = Buffer.from(await readBody(c.req.raw, limitBytes));
-      c.req.raw = new Request(c.req.raw, { body });
+    if (!METHODS_WITH_BODY.has(c.req.method)) return next();
+    const { bytes, release } = await bodies.read(c.req.raw, limitBytes);
+    try {
+      c.req.raw = new Request(c.req.raw, { body: Buffer.from(bytes) });
+      await next();
+    } finally {
+      release();
     }
-    await next();
   };
 }
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
-async function readChunks(reader: Reader, limitBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let sizeBytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read().catch(endedEarly);
-    if (done) return Buffer.concat(chunks, sizeBytes);
-    sizeBytes += value.length;
-    if (sizeBytes > limitBytes) {
-      chunks.length = 0;
-      return refuseRest(reader, limitBytes);
-    }
-    chunks.push(value);
-  }
+function announcedBytes(request: Request): number | undefined {
+  const announced = request.headers.get('content-length');
+  return announced === null ? undefined : Number(announced);
 }
 
-async function refuseRest(reader: Reader, limitBytes: number): Promise<never> {
+async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, LINGER_MS);
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const message = `The body came too slowly: ${SMALL_BYTES / 1024} KiB each ${PACE_MS / 1000} s is the least`;
+      reject(new MailgressError('body_too_slow', message, { retryable: true }));
+    }, ms);
   });
+  work.catch(() => {});
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+async function linger(reader: Reader): Promise<void> {
   // A client that has gone does not see the answer, whatever it is.
-  await Promise.race([readToEnd(reader).catch(() => {}), late]);
-  clearTimeout(timer);
-  throw new MailgressError('body_too_large', `The body may have at most ${limitBytes} bytes`);
+  await inTime(readToEnd(reader), LINGER_MS).catch(() => {});
 }
 
 async function readToEnd(reader: Reader): Promise<void> {
@@ -71,6 +180,10 @@ async function readToEnd(reader: Reader): Promise<void> {
     const { done } = await reader.read();
     if (done) return;
   }
+}
+
+function tooLarge(limitBytes: number): MailgressError {
+  return new MailgressError('body_too_large', `The body may have at most ${limitBytes} bytes`);
 }
 
 function endedEarly(cause: unknown): never {

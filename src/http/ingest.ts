@@ -51,28 +51,33 @@ export function ingestRoutes(services: Services): OpenAPIHono {
       },
       responses: {
         200: answer('What became of each mail', resultsSchema),
-        ...problems(400, 401, 409, 413, 503),
+        ...problems(400, 401, 408, 409, 413, 429, 503),
       },
     });
   }
 
-  router.post('/v1/ingest/apps-script/:sourceId', async (c) => {
-    const { source, bytes } = await admit(c, 'apps-script', services);
-    const { items, report, heartbeat } = parseAppsScriptBody(bytes);
-    const results = await takeBatch(items, { ...EMPTY_REPORT, ...report }, source, services);
-    services.activity.note(source.id, { hasMessage: items.length > 0, heartbeat });
-    return c.json({ results });
-  });
+  router.post('/v1/ingest/apps-script/:sourceId', (c) =>
+    admit(c, 'apps-script', services, async ({ source, bytes }) => {
+      const { items, report, heartbeat } = parseAppsScriptBody(bytes);
+      // A batch without mail costs as much as a mail.
+      services.sourceRate.take(source.id, Math.max(1, items.length));
+      const results = await takeBatch(items, { ...EMPTY_REPORT, ...report }, source, services);
+      services.activity.note(source.id, { hasMessage: items.length > 0, heartbeat });
+      return c.json({ results });
+    }),
+  );
 
-  router.post('/v1/ingest/raw/:sourceId', async (c) => {
-    const { source, bytes } = await admit(c, 'raw', services);
-    if (bytes.length === 0) {
-      throw new MailgressError('bad_request', 'The body is empty: send the bytes of a mail');
-    }
-    const results = await takeBatch([{ id: null, mail: toRawMail(bytes) }], EMPTY_REPORT, source, services);
-    services.activity.note(source.id, { hasMessage: true });
-    return c.json({ results });
-  });
+  router.post('/v1/ingest/raw/:sourceId', (c) =>
+    admit(c, 'raw', services, async ({ source, bytes }) => {
+      if (bytes.length === 0) {
+        throw new MailgressError('bad_request', 'The body is empty: send the bytes of a mail');
+      }
+      services.sourceRate.take(source.id, 1);
+      const results = await takeBatch([{ id: null, mail: toRawMail(bytes) }], EMPTY_REPORT, source, services);
+      services.activity.note(source.id, { hasMessage: true });
+      return c.json({ results });
+    }),
+  );
 
   return router;
 }

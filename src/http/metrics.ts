@@ -57,6 +57,8 @@ export function metricsRoutes(services: Services): OpenAPIHono {
         version,
         pools: database.pools(),
         feedClients: feed.clientCount(),
+        pushes: services.gate.use(),
+        heldBytes: services.bodies.heldBytes(),
       });
       const text =
         services.metrics.print() + services.processMetrics.print() + gauges + printStatistics(statistics);

@@ -5,8 +5,9 @@ import type { z } from 'zod';
 import { type ErrorCode, MailgressError } from '../core/errors.ts';
 import type { problemSchema } from '../core/resources.ts';
 import { describeStoreError, isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
+import { awaitsContinue } from './body.ts';
 
-type Status = 400 | 401 | 403 | 404 | 405 | 409 | 410 | 413 | 429 | 500 | 503;
+type Status = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 410 | 413 | 429 | 500 | 503;
 
 /** Codes that are not here never come out of a request. */
 const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = {
@@ -24,6 +25,8 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   raw_expired: { status: 410, title: 'The raw mail is no longer kept' },
   too_many_attempts: { status: 429, title: 'Too many bad keys' },
   body_too_large: { status: 413, title: 'The body is too large' },
+  body_too_slow: { status: 408, title: 'The body came too slowly' },
+  rate_limited: { status: 429, title: 'Too much mail of this source' },
   pubsub_not_configured: { status: 503, title: 'Pushes of Pub/Sub are not configured' },
   keys_unavailable: { status: 503, title: 'The signing keys are out of reach' },
   store_unavailable: { status: 503, title: 'The database is out of reach' },
@@ -58,6 +61,8 @@ export function problemResponse(c: Context, error: MailgressError): Response {
   if (status === 503) headers['retry-after'] = String(RETRY_AFTER_S);
   if (error.retryAfterMs !== undefined) headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000));
   if (status === 401) headers['www-authenticate'] = 'Bearer';
+  // The rest of the body may still come, or may not: nothing after it could be told apart from that.
+  if (status === 408 || awaitsContinue(c.req.raw)) headers.connection = 'close';
   const body: z.infer<typeof problemSchema> = {
     type: `urn:mailgress:problem:${error.code}`,
     title,

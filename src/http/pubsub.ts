@@ -2,7 +2,6 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { describeError, MailgressError } from '../core/errors.ts';
 import { parsePush, pushBodySchema } from '../sources/gmail/push.ts';
-import { readBody } from './body.ts';
 import { createRouter, problems } from './openapi.ts';
 import type { Services } from './services.ts';
 
@@ -13,7 +12,7 @@ const BODY_LIMIT_BYTES = 256 * 1024;
  * The door for Gmail's pushes. A 204 says that the hint is durable; to everything else Pub/Sub sends the push again
  * (https://cloud.google.com/pubsub/docs/push), so that nothing is asked of Google here.
  */
-export function pubsubRoutes({ pubsub, database, log }: Services): OpenAPIHono {
+export function pubsubRoutes({ pubsub, database, bodies, log }: Services): OpenAPIHono {
   const router = createRouter();
   // Registered beside the handler and not through it: nothing looks into the body before the token is verified.
   router.openAPIRegistry.registerPath({
@@ -29,7 +28,7 @@ export function pubsubRoutes({ pubsub, database, log }: Services): OpenAPIHono {
     },
     responses: {
       204: { description: 'Kept, or for an address that nobody watches' },
-      ...problems(400, 401, 413, 503),
+      ...problems(400, 401, 408, 413, 503),
     },
   });
 
@@ -41,7 +40,9 @@ export function pubsubRoutes({ pubsub, database, log }: Services): OpenAPIHono {
         'Set MAILGRESS_PUBSUB_AUDIENCE and MAILGRESS_PUBSUB_SERVICE_ACCOUNT to take pushes',
       );
     }
-    const bytes = await readBody(c.req.raw, BODY_LIMIT_BYTES);
+    const { bytes, release } = await bodies.read(c.req.raw, BODY_LIMIT_BYTES);
+    // A hint is a few bytes, and has a queue with bounds of its own.
+    release();
     await pubsub.verifyToken(c.req.header('authorization')).catch((error) => {
       // The answer says no more than that, and most often it is a setting.
       if (error instanceof MailgressError && error.code === 'unauthorized') {

@@ -19,6 +19,9 @@ import type { Hint } from '../store/hints.ts';
 import type { IngressSources } from '../store/ingress-sources.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
 import type { Identify } from './auth.ts';
+import type { Bodies } from './body.ts';
+import type { Gate } from './gate.ts';
+import type { SourceRate } from './source-rate.ts';
 
 /** What the routes work with. */
 export type Services = {
@@ -27,6 +30,10 @@ export type Services = {
   ingest: Ingest;
   ingressSources: IngressSources;
   activity: ActivityRecorder;
+  /** What keeps the ways in from taking more than the process and its database can. */
+  gate: Gate;
+  sourceRate: SourceRate;
+  bodies: Bodies;
   /** Undefined: pushes of Pub/Sub are not configured. */
   pubsub: Pubsub | undefined;
   egress: Egress;

@@ -5,6 +5,8 @@ export type Metrics = {
   /** A mail came to its end at the door; `result` as the ingest answers, or `error` for one that was not taken. */
   ingested(mail: { kind: string; result: string; durationMs: number }): void;
   attempted(attempt: Attempt): void;
+  /** A push was turned away before anything was done with it. */
+  turnedAway(reason: string): void;
   print(): string;
 };
 
@@ -32,6 +34,10 @@ export function createMetrics(): Metrics {
     'From raw mail to the commit that makes it durable.',
     INGEST_S,
   );
+  const turnedAway = createCounter(
+    'mailgress_pushes_turned_away_total',
+    'Pushes that were told to come again later, by reason.',
+  );
   const attempts = createCounter('mailgress_delivery_attempts_total', 'Webhook tries, by how they ended.');
   const attempt = createHistogram(
     'mailgress_delivery_attempt_duration_seconds',
@@ -54,7 +60,8 @@ export function createMetrics(): Metrics {
       // The clocks of two machines may differ.
       if (result === 'succeeded') latency.observe({}, Math.max(0, sinceEventMs) / 1000);
     },
-    print: () => [mails, ingest, attempts, attempt, latency].map((one) => one.print()).join(''),
+    turnedAway: (reason) => turnedAway.add({ reason }),
+    print: () => [mails, ingest, turnedAway, attempts, attempt, latency].map((one) => one.print()).join(''),
   };
 }
 
@@ -66,6 +73,8 @@ export function printServiceGauges(gauges: {
   version: string;
   pools: readonly PoolUse[];
   feedClients: number;
+  pushes: { busy: number; limit: number };
+  heldBytes: number;
 }): string {
   const pools = (read: (pool: PoolUse) => number) =>
     gauges.pools.map((pool) => ({ labels: { pool: pool.pool }, value: read(pool) }));
@@ -87,6 +96,18 @@ export function printServiceGauges(gauges: {
     ),
     printMetric('gauge', 'mailgress_feed_clients', 'Clients that follow the log as a stream.', [
       { value: gauges.feedClients },
+    ]),
+    printMetric('gauge', 'mailgress_pushes_at_work', 'Pushes that are being stored.', [
+      { value: gauges.pushes.busy },
+    ]),
+    printMetric(
+      'gauge',
+      'mailgress_pushes_limit',
+      'How many of them there may be, as fast as the database is now.',
+      [{ value: gauges.pushes.limit }],
+    ),
+    printMetric('gauge', 'mailgress_bodies_bytes', 'Bytes of request bodies in memory.', [
+      { value: gauges.heldBytes },
     ]),
   ].join('');
 }

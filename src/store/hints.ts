@@ -29,7 +29,8 @@ export function createHintRecorder(
     maxBytes: 1024 * 1024,
     gatherMs: 2,
     maxFlushes: 1,
-    maxPendingBytes: 8 * 1024 * 1024,
+    // Some five thousand of them. Google sends what is refused again, ever slower.
+    maxPendingBytes: 1024 * 1024,
     deadlineMs: options.deadlineMs ?? 15_000,
   });
 }

@@ -25,10 +25,10 @@ function installed(options = {}): Installation {
 }
 
 /** An answer of Mailgress itself. */
-const problem = (status: number): ServerAnswer => ({
+const problem = (status: number, code = 'internal'): ServerAnswer => ({
   status,
   headers: { 'content-type': 'application/problem+json' },
-  body: JSON.stringify({ code: 'internal', detail: 'Something went wrong here' }),
+  body: JSON.stringify({ code, detail: 'Something went wrong here' }),
 });
 
 const holds = (id: string, { body }: Post) => body.messages?.some((mail: { id: string }) => mail.id === id);
@@ -78,6 +78,29 @@ for (const [name, answer] of answers) {
     assert.ok(tries.length >= 5, `${tries.length}`);
     const truncated = tries.filter(({ body }) => body.messages[0].truncated);
     assert.equal(truncated.length, 2, 'its headers were tried twice');
+  });
+}
+
+for (const [name, answer] of [
+  ['overloaded', () => problem(503, 'overloaded')],
+  ['one that gets too much of this source', () => problem(429, 'rate_limited')],
+] as [string, () => ServerAnswer][]) {
+  test(`a server that is ${name} for hours, while other mail gets through, has no mail passed over`, () => {
+    const box = installed();
+    const late = box.deliver('late');
+    box.deliver('good');
+    let isBusy = true;
+    box.runtime.serverFaults.push((post) => (isBusy && holds(late, post) ? answer() : undefined));
+    for (let hour = 0; hour < 6; hour++) {
+      box.deliver(`good ${hour}`);
+      box.pass(60);
+    }
+    assert.deepEqual(stubsOf(box), []);
+    assert.deepEqual(box.runtime.state.tries, {});
+    isBusy = false;
+    box.pass(30);
+    box.expectAllStored();
+    assert.deepEqual(truncatedOf(box), []);
   });
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../support/process.ts';
 import { ADMIN_TOKEN, addSource, callApi } from '../support/service.ts';
 import { checkStored } from './check-stored.ts';
+import { drain } from './drain.ts';
 import { startFlakyConsumer } from './flaky-consumer.ts';
 import { type Load, startLoad } from './load.ts';
 
@@ -154,19 +155,4 @@ async function openDatabaseOf({ path, postmaster }: DataDirectory): Promise<Sql>
   const password = (await readFile(join(path, 'postgres', 'password'), 'utf8')).trim();
   const url = `postgres://mailgress:${password}@127.0.0.1:${(await postmaster())?.port}/mailgress`;
   return postgres(url, { max: 2, onnotice: () => {} });
-}
-
-/**
- * Lets the time pass that retries and the leases of the killed wait for, until nothing is left to send. Leases are 90 s
- * long; those taken in the last seconds may be of one who lives.
- */
-async function drain(sql: Sql): Promise<void> {
-  await waitUntil('all is delivered', async () => {
-    await sql`UPDATE deliveries SET next_attempt_at = now()
-      WHERE status = 'pending' AND next_attempt_at > now()
-        AND (lease_owner IS NULL OR next_attempt_at < now() + interval '87 seconds')`;
-    const [row] = await sql`SELECT count(*)::int AS pending FROM deliveries WHERE status = 'pending'`;
-    await sleep(100);
-    return row?.pending === 0;
-  });
 }
