@@ -99,6 +99,7 @@ const app = createApp({
   wakeSync: () => {},
   egress: createEgress({ allow: [], allowLoopback: true }),
   wakeDispatcher: () => {},
+  attachments: { read: nobody },
   consents: createConsents(readConfig({})),
   connectSource: async () => undefined,
   identify: async () => undefined,

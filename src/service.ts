@@ -20,6 +20,8 @@ import { createImapSources } from './imap/sources.ts';
 import { startImapWorker } from './imap/worker.ts';
 import { createMetrics } from './ops/metrics.ts';
 import { startProcessMetrics } from './ops/process-metrics.ts';
+import { startSearchIndexer } from './ops/search-indexer.ts';
+import { createAttachmentReader } from './prepare/attachment-reader.ts';
 import {
   type Base,
   type CoreOptions,
@@ -58,6 +60,8 @@ export type ServiceOptions = CoreOptions & {
   nameServers?: readonly string[];
   /** Bad keys that an address may send in a minute before it is told to wait. */
   failedKeysPerMinute?: number;
+  /** For tests: after how long a reader that takes nothing is cut off. */
+  bodyPatienceMs?: number;
   /** For tests of the consent: what is done with it, instead of a source that reads. */
   connectSource?: ConnectSource;
 };
@@ -113,6 +117,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       const upkeep = startUpkeep({ database, log, onDue: dispatcher.wake });
       stops.add(() => upkeep.stop());
     }
+    const indexer = options.dispatch
+      ? startSearchIndexer({ database, log, scanMs: scanIntervalMs })
+      : undefined;
+    stops.add(async () => indexer?.stop());
     const bell = createFeedBell(database);
     stops.add(async () => bell.stop());
     const feed = createFeedHub({
@@ -124,6 +132,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const onStored = () => {
       feed.wake();
       bell.ring();
+      indexer?.wake();
     };
     const wakeDispatcher = dispatcher?.wake ?? notifyDispatcher(database);
     const onEvent = () => {
@@ -163,6 +172,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const publicUrl = () => options.publicUrl ?? address;
     const { adminToken, metricsToken } = options;
     const doctor = loadDoctor({ ...options, secrets: [adminToken, metricsToken] }, base, publicUrl);
+    const attachments = createAttachmentReader();
+    stops.add(() => attachments.close());
 
     const app = createApp({
       database,
@@ -176,6 +187,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       pubsub: verifyToken && { verifyToken, hints: gmail.hints },
       egress,
       feed,
+      attachments,
+      bodyPatienceMs: options.bodyPatienceMs,
       wakeDispatcher: onEvent,
       consents: createConsents(options),
       connectSource:

@@ -35,7 +35,7 @@ export async function createClient(
   if (url === undefined) {
     throw new MailgressError(
       'service_unavailable',
-      `No service is known to run on ${config.dataDirectory}: start one with \`npm start\`, or say --url`,
+      `No service is known to run on ${config.dataDirectory}: start one (\`npm start\` in a checkout, else \`mailgress all\`), or say --url`,
     );
   }
   const token = options.token ?? config.adminToken ?? (await readToken(config.dataDirectory));

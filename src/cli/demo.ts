@@ -14,6 +14,7 @@ import { version } from '../version.ts';
 import { type Client, createClient, postSigned } from './client.ts';
 import { startDemoConsumer } from './demo-consumer.ts';
 import { createDemoMails } from './demo-mails.ts';
+import { firstMailPath } from './first-mail.ts';
 import { openConfiguredDatabase } from './open-database.ts';
 import { colour, say } from './print.ts';
 import { watchStopSignal } from './stop-signal.ts';
@@ -31,9 +32,9 @@ export async function demo(config: Config): Promise<void> {
       '',
       colour('bold', 'Try next'),
       ...(own ? ['  npm start                                          run it for real'] : []),
-      '  npm run mailgress -- send examples/hello.eml       a mail of yours',
-      '  npm run mailgress -- endpoint add <your URL>       a webhook of yours',
-      '  npm run mailgress -- tail                          watch events come',
+      `  ${`npx mailgress send ${firstMailPath()}`.padEnd(49)}  a mail of yours`,
+      '  npx mailgress endpoint add <your URL>              a webhook of yours',
+      '  npx mailgress tail                                 watch events come',
     );
   } finally {
     await own?.stop();

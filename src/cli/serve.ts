@@ -5,6 +5,7 @@ import { type Service, startService } from '../service.ts';
 import { migrateDatabase } from '../store/migrate.ts';
 import { version } from '../version.ts';
 import { checkSchema, coreOptionsOf } from './core-options.ts';
+import { firstMailPath } from './first-mail.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from './open-database.ts';
 import { STARTING_PATIENCE_MS, type StopSignal, unlessStopped, watchStopSignal } from './stop-signal.ts';
 
@@ -81,7 +82,7 @@ async function announce(service: Service, { dataDirectory, owned }: OpenedDataba
     lines.push(
       `  admin key    ${dataDirectory}/admin-token`,
       `  data         ${dataDirectory}`,
-      '  first mail   npm run mailgress -- send examples/hello.eml',
+      `  first mail   npx mailgress send ${firstMailPath()}`,
     );
   }
   if (service.publicUrl !== service.address) lines.splice(1, 0, `  public URL   ${service.publicUrl}`);

@@ -4,9 +4,9 @@ export type ByteBudget = {
    * Resolves once `bytes` are free; more than there are in all count as all of them.
    *
    * @param signal who waits no longer leaves the row; the promise rejects with its reason.
-   * @returns gives them back; a second call does nothing.
+   * @returns gives them back, all but `keepBytes` (none). Once all are given back, a further call does nothing.
    */
-  take(bytes: number, signal?: AbortSignal): Promise<() => void>;
+  take(bytes: number, signal?: AbortSignal): Promise<(keepBytes?: number) => void>;
 };
 
 export function createByteBudget(totalBytes: number): ByteBudget {
@@ -40,9 +40,10 @@ export function createByteBudget(totalBytes: number): ByteBudget {
         waiting.push(one);
         startWaiting();
       });
-      return () => {
-        freeBytes += bytes;
-        bytes = 0;
+      return (keepBytes = 0) => {
+        const keptBytes = Math.min(keepBytes, bytes);
+        freeBytes += bytes - keptBytes;
+        bytes = keptBytes;
         startWaiting();
       };
     },

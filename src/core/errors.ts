@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'egress_blocked'
   | 'credentials_refused'
   | 'raw_expired'
+  | 'search_too_wide'
   | 'pubsub_not_configured'
   | 'keys_unavailable'
   | 'store_unavailable'

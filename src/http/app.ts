@@ -22,6 +22,7 @@ import { healthRoutes } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import { keyRoutes } from './keys.ts';
 import { mailboxRoutes } from './mailboxes.ts';
+import { messageContentRoutes } from './message-content.ts';
 import { messageRoutes } from './messages.ts';
 import { metricsRoutes } from './metrics.ts';
 import { createRouter } from './openapi.ts';
@@ -91,6 +92,7 @@ export function createApp(services: Services): OpenAPIHono {
     endpointRoutes,
     replayRoutes,
     messageRoutes,
+    messageContentRoutes,
     deliveryRoutes,
     eventRoutes,
     eventStreamRoutes,

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
 import { type IdPrefix, isId } from '../core/ids.ts';
@@ -19,6 +20,7 @@ export function pageSchema<T extends z.ZodType>(item: T) {
  * Opaque to callers: the last id of the page. Its prefix says which list it is of.
  *
  * @param scope of whom the list is asked for.
+ * @param of what the list is one of, where that is not told by the prefix: a search.
  *
  * @throws MailgressError `bad_request` for a cursor of another list or none of ours.
  */
@@ -26,19 +28,29 @@ export function parsePage(
   { tenant }: Scope,
   prefix: IdPrefix,
   query: { limit: number; after?: string | undefined },
+  of?: string,
 ): PageRequest {
   const scope = { tenant };
   if (query.after === undefined) return { limit: query.limit, after: undefined, scope };
-  const after = Buffer.from(query.after, 'base64url').toString('latin1');
+  const cursor = Buffer.from(query.after, 'base64url').toString('latin1');
+  const mark = markOf(of);
+  const after = cursor.endsWith(mark) ? cursor.slice(0, cursor.length - mark.length) : '';
   if (isId(prefix, after)) return { limit: query.limit, after, scope };
   throw new MailgressError('bad_request', 'The cursor is not one of this list', {
     faults: [{ path: 'after', message: 'must be the `next` of a page of this list' }],
   });
 }
 
-export function printPage<T>(page: Page<T>): { data: T[]; next: string | null } {
+/** @param of as for `parsePage`. */
+export function printPage<T>(page: Page<T>, of?: string): { data: T[]; next: string | null } {
   return {
     data: page.data,
-    next: page.next === undefined ? null : Buffer.from(page.next, 'latin1').toString('base64url'),
+    next:
+      page.next === undefined ? null : Buffer.from(page.next + markOf(of), 'latin1').toString('base64url'),
   };
+}
+
+/** Behind the id; of a list that is the only one of its kind, nothing. */
+function markOf(of: string | undefined): string {
+  return of === undefined ? '' : `.${hash('sha256', of, 'hex').slice(0, 16)}`;
 }

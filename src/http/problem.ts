@@ -13,6 +13,7 @@ const PROBLEMS: Partial<Record<ErrorCode, { status: Status; title: string }>> = 
   bad_request: { status: 400, title: 'The request is not as it should be' },
   invalid_json: { status: 400, title: 'The body is not JSON' },
   egress_blocked: { status: 400, title: 'This address may not be called' },
+  search_too_wide: { status: 400, title: 'The search finds too much' },
   credentials_refused: { status: 400, title: 'The mail provider refuses these credentials' },
   unauthorized: { status: 401, title: 'Not signed or not authorized' },
   forbidden: { status: 403, title: 'This key may not do that' },

@@ -38,6 +38,12 @@ export type Services = {
   wakeSync: () => void;
   /** Call after a commit that made deliveries due. */
   wakeDispatcher: () => void;
+  /** Takes an attachment out of a mail, which is given away; undefined if there is none. */
+  attachments: {
+    read(mail: Uint8Array, index: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  };
+  /** For tests: after how long a reader that takes nothing is cut off. */
+  bodyPatienceMs?: number | undefined;
   consents: Consents;
   connectSource: ConnectSource;
   identify: Identify;

@@ -180,6 +180,10 @@ async function completeMessage(sql: Sql, messageId: Id<'msg'>, row: MailRow): Pr
       FROM input, box
       WHERE messages.id = input.message_id AND messages.is_truncated
       RETURNING messages.id
+    ), unsearched AS (
+      -- Its words are written anew, or for the first time: see search-index.ts.
+      INSERT INTO message_search (message_id, words, is_stale) SELECT id, '', true FROM completed
+      ON CONFLICT (message_id) DO UPDATE SET is_stale = true
     )
     INSERT INTO raw_mails (message_id, bytes, is_compressed)
     SELECT completed.id, decode(input.raw, 'base64'), input.is_compressed FROM completed, input

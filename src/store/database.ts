@@ -3,6 +3,7 @@ import { arrayTypes } from './array-types.ts';
 import { withDeadline } from './deadline.ts';
 import { createListener, type Listener } from './listener.ts';
 import { createPool } from './pool.ts';
+import { createSearchTurns, SEARCHES_AT_ONCE, type SearchTurns } from './search-turns.ts';
 import { createSockets, type Where } from './sockets.ts';
 
 /**
@@ -17,6 +18,10 @@ export type Database = {
   readonly sql: Sql;
   /** The hot path: ingest, claims, attempts. */
   readonly hot: Sql;
+  /** What may take seconds: searches, and the index they look in. */
+  readonly search: Sql;
+  /** Does a search when it is its turn. @throws MailgressError `overloaded` if that is not within some seconds. */
+  readonly inSearch: SearchTurns;
   /** Calls `onNotify` for each NOTIFY on `channel`, and once after each (re)connection, when some may be missed. */
   listen(channel: string, onNotify: () => void): void;
   /** So long a caller waits for an answer; then it is told that the store is away. */
@@ -50,20 +55,25 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
   };
   const sql = createPool(6, connect);
   const hot = createPool(4, connect);
+  // One more, for what writes the index.
+  const search = createPool(SEARCHES_AT_ONCE + 1, connect);
   const listeners: Listener[] = [];
 
   return {
     sql,
     hot,
+    search,
+    inSearch: createSearchTurns({ search, api: sql }),
     deadlineMs,
     inTime: (work) => withDeadline(work, deadlineMs, sockets.endSilent),
     listen: (channel, onNotify) => void listeners.push(createListener(connect, channel, onNotify)),
     pools: () => [
       { pool: 'api', ...sql.use() },
       { pool: 'hot', ...hot.use() },
+      { pool: 'search', ...search.use() },
     ],
     async close() {
-      await Promise.all([...listeners, sql, hot].map((one) => one.end({ timeout: 5 })));
+      await Promise.all([...listeners, sql, hot, search].map((one) => one.end({ timeout: 5 })));
     },
   };
 }

@@ -1,28 +1,21 @@
-import { promisify } from 'node:util';
-import { zstdDecompress } from 'node:zlib';
-import type { Sql } from 'postgres';
+import type { Fragment, Sql } from 'postgres';
 import { type Id, uuidOf } from '../core/ids.ts';
 import { type Message, type MessageSummary, messageSummarySchema, type Placement } from '../core/message.ts';
 import { inPageOrder, isInPage, type Page, type PageRequest, toPage } from './page.ts';
 
-const decompress = promisify(zstdDecompress);
+/** What a list of messages can be held to; `from` is a whole address, in any case. */
+export type MessageFilters = {
+  mailboxId?: Id<'mbx'> | undefined;
+  placement?: Placement | undefined;
+  from?: string | undefined;
+};
 
 export async function listMessages(
   sql: Sql,
-  request: PageRequest & {
-    mailboxId?: Id<'mbx'> | undefined;
-    placement?: Placement | undefined;
-    from?: string | undefined;
-  },
+  request: PageRequest & MessageFilters,
 ): Promise<Page<MessageSummary>> {
-  const { mailboxId, placement, from } = request;
-  // Cut out in the database: 500 messages may hold 512 KiB of text each.
   const rows = await sql<{ summary: MessageSummary }[]>`
-    SELECT document::jsonb - '{text,html,headers}'::text[] AS summary FROM messages
-    WHERE ${isInPage(sql, { id: 'id', tenant: 'tenant' }, request)}
-      ${mailboxId === undefined ? sql`` : sql`AND mailbox_id = ${uuidOf(mailboxId)}`}
-      ${placement === undefined ? sql`` : sql`AND placement = ${placement}`}
-      ${from === undefined ? sql`` : sql`AND lower(from_address) = ${from.toLowerCase()}`}
+    SELECT ${summaryOf(sql)} AS summary FROM messages WHERE ${isListed(sql, request)}
     ${inPageOrder(sql, 'id', request)}`;
   return toPage(
     rows.map((row) => inPublishedOrder(row.summary)),
@@ -30,8 +23,22 @@ export async function listMessages(
   );
 }
 
+/** Cut out in the database: 500 messages may hold 512 KiB of text each. */
+export function summaryOf(sql: Sql): Fragment {
+  return sql`messages.document::jsonb - '{text,html,headers}'::text[]`;
+}
+
+/** The condition of a page of messages. */
+export function isListed(sql: Sql, request: PageRequest & MessageFilters): Fragment {
+  const { mailboxId, placement, from } = request;
+  return sql`${isInPage(sql, { id: 'messages.id', tenant: 'messages.tenant' }, request)}
+    ${mailboxId === undefined ? sql`` : sql`AND messages.mailbox_id = ${uuidOf(mailboxId)}`}
+    ${placement === undefined ? sql`` : sql`AND messages.placement = ${placement}`}
+    ${from === undefined ? sql`` : sql`AND lower(messages.from_address) = ${from.toLowerCase()}`}`;
+}
+
 /** jsonb forgets the order of keys. */
-function inPublishedOrder(summary: MessageSummary): MessageSummary {
+export function inPublishedOrder(summary: MessageSummary): MessageSummary {
   return Object.assign(
     Object.fromEntries(Object.keys(messageSummarySchema.shape).map((key) => [key, undefined])),
     summary,
@@ -53,13 +60,6 @@ export async function findMessage(sql: Sql, id: Id<'msg'>): Promise<Message | un
   };
 }
 
-/** The mail as it came, byte for byte (of a truncated one its header block); undefined if it is not kept (any more). */
-export async function findRawMail(sql: Sql, id: Id<'msg'>): Promise<Uint8Array | undefined> {
-  const [row] = await sql<{ bytes: Buffer; isCompressed: boolean }[]>`
-    SELECT bytes, is_compressed AS "isCompressed" FROM raw_mails WHERE message_id = ${uuidOf(id)}`;
-  return row?.isCompressed ? decompress(row.bytes) : row?.bytes;
-}
-
 /**
  * Deletes the message, its texts and its bytes, all or nothing: the function of the database (see drizzle/) is one
  * statement to us. Its event stays and says that it was deleted; what was still to be sent fails. It never comes again: the
@@ -71,9 +71,4 @@ export async function deleteMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
   const [row] = await sql<[{ isDeleted: boolean }]>`
     SELECT mailgress_delete_message(${uuidOf(id)}) AS "isDeleted"`;
   return row.isDeleted;
-}
-
-export async function hasMessage(sql: Sql, id: Id<'msg'>): Promise<boolean> {
-  const rows = await sql`SELECT FROM messages WHERE id = ${uuidOf(id)}`;
-  return rows.length > 0;
 }

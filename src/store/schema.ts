@@ -35,6 +35,7 @@ const id = <P extends string>(prefix: P, name: string) =>
   })(name);
 
 const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
+const tsvector = customType<{ data: string; driverData: string }>({ dataType: () => 'tsvector' });
 const xid8 = customType<{ data: string; driverData: string }>({ dataType: () => 'xid8' });
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
 
@@ -203,7 +204,11 @@ export const messages = pgTable(
     fullText: text('full_text'),
     fullHtml: text('full_html'),
   },
-  (table) => [index('messages_mailbox').on(table.mailboxId, table.id)],
+  (table) => [
+    index('messages_mailbox').on(table.mailboxId, table.id),
+    // The list of a small tenant among large ones; 2 us a mail.
+    index('messages_tenant').on(table.tenant, table.id),
+  ],
 );
 
 export const rawMails = pgTable('raw_mails', {
@@ -211,6 +216,34 @@ export const rawMails = pgTable('raw_mails', {
   /** Zstandard (RFC 8878) or, of a small mail, as it came. PostgreSQL's own compression is set off for this column. */
   bytes: bytea('bytes').notNull(),
   isCompressed: boolean('is_compressed').notNull(),
+});
+
+/** The words of a message, for those who search. Written a moment after it, by `store/search-index.ts`. */
+export const messageSearch = pgTable(
+  'message_search',
+  {
+    messageId: id('msg', 'message_id')
+      .primaryKey()
+      // Whatever deletes a message deletes its words. Nothing of the hot path writes here, so the check costs it nothing.
+      .references(() => messages.id, { onDelete: 'cascade' }),
+    words: tsvector('words').notNull(),
+    /** The message was completed since: its words are those of the part that was there. */
+    isStale: boolean('is_stale').notNull().default(false),
+  },
+  (table) => [
+    index('message_search_words').using('gin', table.words),
+    index('message_search_stale').on(table.messageId).where(sql`${table.isStale}`),
+  ],
+);
+
+/** How far the log has been read for it: one row. */
+export const searchCursor = pgTable('search_cursor', {
+  id: integer('id').primaryKey(),
+  xid: xid8('xid').notNull(),
+  eventId: uuid('event_id').notNull(),
+  /** Who reads on, and until when that is nobody else's to do. */
+  leaseOwner: uuid('lease_owner'),
+  leaseUntil: at('lease_until').notNull().defaultNow(),
 });
 
 /** What was ever stored. Outlives messages: every way of reading old mail again runs into it. Never pruned. */
@@ -244,6 +277,8 @@ export const events = pgTable(
   },
   (table) => [
     index('events_feed').on(table.xid, table.id),
+    // The same of one tenant, which would else be sought among the events of all.
+    index('events_tenant_feed').on(table.tenant, table.xid, table.id),
     index('events_other_than_messages').on(table.mailboxId).where(sql`${table.data} IS NOT NULL`),
   ],
 );

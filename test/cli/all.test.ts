@@ -71,7 +71,7 @@ describe('all', () => {
     await stop(all);
     const { stdout, told } = await all.ended;
     assert.match(stdout, /^Mailgress \S+ listens on http:\/\/127\.0\.0\.1:\d+\n/);
-    for (const line of [`${directory.path}/admin-token`, 'npm run mailgress -- send examples/hello.eml'])
+    for (const line of [`${directory.path}/admin-token`, `npx mailgress send ${hello}`])
       assert.ok(stdout.includes(line), stdout);
     assert.deepEqual(told, []);
   });

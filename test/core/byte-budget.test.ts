@@ -80,6 +80,23 @@ describe('a budget of bytes', () => {
       { numRuns: 100 },
     );
   });
+
+  test('can be given back in part, and the rest once', async () => {
+    const budget = createByteBudget(100);
+    const giveBack = await budget.take(100);
+    giveBack(30);
+    const others = await budget.take(70);
+    const next = budget.take(30);
+    assert.equal(await stateOf(next), 'waits');
+    giveBack(500);
+    assert.equal(await stateOf(next), 'waits');
+    giveBack();
+    giveBack();
+    (await next)();
+    others();
+    assert.equal(await stateOf(budget.take(100)), 'took');
+    assert.equal(await stateOf(budget.take(1)), 'waits');
+  });
 });
 
 const turnOver = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -1,16 +1,17 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { isAlive, readPostmasterFile } from '../../src/store/embedded/postmaster-file.ts';
 import { waitUntil } from './embedded-place.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-/** `node src/main.ts` in a process of its own, that is killed when the test leaves the scope. */
+/** Mailgress in a process of its own, that is killed when the test leaves the scope. */
 export type MailgressProcess = AsyncDisposable & {
   pid: number;
   /** Where it listens, once it says so; rejects with what it wrote if it ends before. */
@@ -35,7 +36,7 @@ export type Ended = {
 };
 
 /**
- * Starts a command with this environment and nothing else of ours, on any free port unless PORT is given.
+ * Starts `node src/main.ts` with this environment and nothing else of ours, on any free port unless PORT is given.
  *
  * `ownGroup`: in a process group of its own, as a terminal would run it.
  */
@@ -50,6 +51,11 @@ export function startMailgress(
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: ownGroup,
   });
+  return watchMailgress(child);
+}
+
+/** A child that runs Mailgress, however it was started. */
+export function watchMailgress(child: ChildProcessByStdio<null, Readable, Readable>): MailgressProcess {
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name].setEncoding('utf8').on('data', (text: string) => {

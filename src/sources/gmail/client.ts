@@ -1,4 +1,4 @@
-import type { gmail_v1 } from 'googleapis/build/src/apis/gmail/index.js';
+import type { gmail_v1 } from '@googleapis/gmail';
 import { z } from 'zod';
 import { GmailError, gmailErrorOf } from './gmail-error.ts';
 import { type Bucket, UNITS } from './quota.ts';
@@ -102,7 +102,7 @@ type Call = (api: gmail_v1.Gmail, options: Options) => Promise<{ data: unknown }
 
 /** Loads Google's client, 25 MB, when it is first needed. */
 const loadApi = async (rootUrl: string): Promise<gmail_v1.Gmail> => {
-  const { gmail } = await import('googleapis/build/src/apis/gmail/index.js');
+  const { gmail } = await import('@googleapis/gmail');
   return gmail({ version: 'v1', rootUrl: rootUrl.endsWith('/') ? rootUrl : `${rootUrl}/` });
 };
 

@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import type { PendingQuery, Row, Sql } from 'postgres';
+import { createByteBudget } from '../core/byte-budget.ts';
+import { MailgressError } from '../core/errors.ts';
+import { sqlStateOf } from './unavailable.ts';
+
+/** Searches that run at once: each may take seconds of a processor of the database. */
+export const SEARCHES_AT_ONCE = 2;
+/** For a turn; with what a search may take it is less than a request may. */
+const WAIT_MS = 5000;
+
+/**
+ * The right to run statements that may have to be ended, one after the other: `read` does, and ends one at the server that takes
+ * longer than `patienceMs`.
+ */
+export type SearchTurn = {
+  /** @throws MailgressError `search_too_wide` */
+  read<T extends Row[]>(
+    patienceMs: number,
+    write: (sql: Sql, mark: PendingQuery<Row[]>) => PendingQuery<T>,
+  ): Promise<T>;
+};
+
+export type SearchTurns = <T>(work: (turn: SearchTurn) => Promise<T>) => Promise<T>;
+
+/**
+ * Gives turns to searches. A statement is found by a mark that it begins with, and ended by `pg_cancel_backend`: the driver's
+ * `cancel` (postgres 3.4.9) loses its promise, which then ends the process, and a timeout of the session does not pass
+ * through a pooler.
+ *
+ * @param search where they run, with a connection for each.
+ * @param api where they are ended.
+ */
+export function createSearchTurns({ search, api }: { search: Sql; api: Sql }): SearchTurns {
+  const turns = createByteBudget(SEARCHES_AT_ONCE);
+  const process = randomUUID();
+  // As many as run at once, so that the texts of their statements are few, and prepared once.
+  const marks = Array.from({ length: SEARCHES_AT_ONCE }, (_, n) => `/* search ${n} of ${process} */`);
+
+  async function read<T extends Row[]>(
+    mark: string,
+    patienceMs: number,
+    write: (sql: Sql, mark: PendingQuery<Row[]>) => PendingQuery<T>,
+  ): Promise<T> {
+    let ending: Promise<unknown> | undefined;
+    const timer = setTimeout(() => {
+      ending = api`
+        SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE state = 'active' AND query LIKE ${`${mark}%`}`.catch(() => {});
+    }, patienceMs);
+    try {
+      return await write(search, search.unsafe(mark));
+    } catch (error) {
+      if (sqlStateOf(error) !== '57014' || ending === undefined) throw error;
+      throw new MailgressError(
+        'search_too_wide',
+        `The search took longer than ${patienceMs} ms: ask for rarer words, or of one mailbox, placement or sender`,
+      );
+    } finally {
+      clearTimeout(timer);
+      // The next statement with this mark is not the one that it was to end.
+      await ending;
+    }
+  }
+
+  return async (work) => {
+    const giveBack = await turns.take(1, AbortSignal.timeout(WAIT_MS)).catch(() => {
+      const message = 'Too many searches are under way; search again shortly';
+      throw new MailgressError('overloaded', message, { retryable: true });
+    });
+    const mark = marks.pop() ?? '';
+    try {
+      return await work({ read: (patienceMs, write) => read(mark, patienceMs, write) });
+    } finally {
+      marks.push(mark);
+      giveBack();
+    }
+  };
+}
