@@ -43,7 +43,7 @@ export async function findMissingRights(sql: Sql): Promise<string[]> {
       GROUP BY relname
       UNION ALL
       SELECT 3, 'EXECUTE on function ' || proname
-      FROM home JOIN pg_proc ON pronamespace = schema AND proname = 'mailgress_uuidv7'
+      FROM home JOIN pg_proc ON pronamespace = schema AND starts_with(proname, 'mailgress_')
       WHERE NOT has_function_privilege(pg_proc.oid, 'EXECUTE')
       UNION ALL
       SELECT 4, 'USAGE on schema drizzle' FROM pg_namespace
