@@ -666,7 +666,7 @@ function send_(secret: string, id: string, body: object): unknown[] {
   const status = response.getResponseCode();
   const { results, detail, code } = parseJson_(response.getContentText());
   if (status < 300 && Array.isArray(results)) return results;
-  const hint = status === 401 ? ' Put the right secret into SECRET and run rotateSecret.' : '';
+  const hint = status === 401 ? ' Put the right secret into SECRET, run rotateSecret.' : '';
   const error = new Error(`The server answers ${status}: ${detail || 'not as Mailgress does'}.${hint}`);
   const headers: { [name: string]: unknown } = Object(response.getHeaders());
   const type = String(headers['Content-Type'] || headers['content-type']);
