@@ -2,7 +2,7 @@ import { keyOfIdentity } from '../../core/dedupe.ts';
 import { afterFailedTry, type DueStub, type StubResult } from '../../core/stub.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
+import { LISTING_PAGE, listMails, searchUids, withUndescribed } from './listing.ts';
 import { mailPlaceOf, parseMailPlace } from './place.ts';
 import { dayBefore, type Folder, type FolderTools } from './read-folder.ts';
 import { readMails } from './read-mails.ts';
@@ -41,16 +41,17 @@ export async function listGapPage(
     if (uids.length <= LISTING_PAGE) after = end;
   }
   const page = uids.slice(0, LISTING_PAGE);
-  const mails =
+  const listed =
     gap.strikes < UNLISTED_AFTER_STRIKES
       ? await listMails(connection, page, scope).catch(async (error) => {
           if (!connection.isOpen() && !signal.aborted) await store.noteGapStrike(gap.id);
           throw error;
         })
-      : page.map((uid) => ({ uid, internalDate: null, identity: { base: 'content' } as const }));
+      : [];
   // An INTERNALDATE has no part of a second.
   const since = new Date(Math.floor(gap.since.getTime() / SECOND_MS) * SECOND_MS);
-  const wanted = mails.filter(
+  // What the search found and the listing left out is not passed over: fetching it shows whether it is gone.
+  const wanted = withUndescribed(page, listed).filter(
     ({ internalDate }) =>
       internalDate === null || (internalDate >= since && (gap.until === null || internalDate < gap.until)),
   );

@@ -16,8 +16,6 @@ import { type FolderCursor, held, type PassedMail, type SessionStore } from './s
 
 export type FolderTools = Omit<ReadTools, 'folder' | 'isCautious'> & {
   store: SessionStore;
-  /** What an EMAILID is unique in. */
-  scope: string;
   /** From when on mail of a folder that has no cursor is wanted. */
   newFolderSince: Date;
   /** When the last mail was received that others had stored before this session woke up. */

@@ -5,7 +5,14 @@ import type { RawMail } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
 import { gmailLabelsOf } from './gmail-labels.ts';
 import { ImapError } from './imap-error.ts';
-import { type ListedMail, rangesOf, refuseUidToCome, searchUids } from './listing.ts';
+import {
+  describeMail,
+  type ListedMail,
+  listingQuery,
+  rangesOf,
+  refuseUidToCome,
+  searchUids,
+} from './listing.ts';
 import type { SessionStore, TakeMail } from './session-store.ts';
 
 /** What became of a listed mail. All but `retry` are final, and durable. */
@@ -21,6 +28,8 @@ export type ReadTools = {
   budget: ByteBudget;
   /** Larger mails are taken with their headers alone. */
   maxMailBytes: number;
+  /** What an EMAILID is unique in. */
+  scope: string;
   folder: { path: string; role: string | null };
   /** Mail that was sent is wanted too. */
   sent: boolean;
@@ -187,7 +196,7 @@ async function fetchPage(
   page: readonly ListedMail[],
   tools: ReadTools,
 ): Promise<Page> {
-  const { budget, maxMailBytes, signal } = tools;
+  const { budget, maxMailBytes, scope, signal } = tools;
   const isWhole = ({ sizeBytes }: ListedMail) => sizeBytes === undefined || sizeBytes <= maxMailBytes;
   const whole = page.filter(isWhole);
   const large = page.filter((mail) => !isWhole(mail));
@@ -195,8 +204,8 @@ async function fetchPage(
   const letGo = bytes <= FREE_BYTES ? () => {} : await budget.take(bytes, signal);
   try {
     const fetched = [
-      ...(await fetchMails(connection, whole, false, bytes)),
-      ...(await fetchMails(connection, large, true, bytes)),
+      ...(await fetchMails(connection, whole, { isTruncated: false, bytes, scope })),
+      ...(await fetchMails(connection, large, { isTruncated: true, bytes, scope })),
     ];
     const gone = fetched
       .filter(({ bytes: found, error }) => found === undefined && error === undefined)
@@ -210,24 +219,39 @@ async function fetchPage(
   }
 }
 
+type Wanted = {
+  isTruncated: boolean;
+  /** Of all the mails of the page. */
+  bytes: number;
+  scope: string;
+  /** What the listing did not tell of a mail is not asked for again: it may be what cannot be had. */
+  isBare?: boolean;
+};
+
 /** Asks for all at once, and for each by itself when the server refuses that. */
 async function fetchMails(
   connection: ImapConnection,
   mails: readonly ListedMail[],
-  isTruncated: boolean,
-  bytes: number,
+  wanted: Wanted,
 ): Promise<Fetched[]> {
   if (mails.length === 0) return [];
+  const { isTruncated, isBare = false } = wanted;
   try {
-    const found = await fetchBytes(connection, mails, isTruncated, bytes);
+    const found = await fetchBytes(connection, mails, wanted);
     const missing = mails.filter(({ uid }) => !found.has(uid));
     const isThere = missing.length === 0 ? new Set() : await findThere(connection, missing);
-    return mails.map((listed) => ({
-      listed,
-      bytes: found.get(listed.uid),
-      isTruncated,
-      error: isThere.has(listed.uid) ? 'the server lists it and does not give it' : undefined,
-    }));
+    const withheld = missing.filter(({ uid, isDescribed }) => !isBare && !isDescribed && isThere.has(uid));
+    const bare = await fetchMails(connection, withheld, { ...wanted, isBare: true });
+    return mails.map(
+      (listed) =>
+        found.get(listed.uid) ??
+        bare.find((one) => one.listed.uid === listed.uid) ?? {
+          listed,
+          bytes: undefined,
+          isTruncated,
+          error: isThere.has(listed.uid) ? 'the server lists it and does not give it' : undefined,
+        },
+    );
   } catch (error) {
     if (
       !(error instanceof ImapError) ||
@@ -239,34 +263,44 @@ async function fetchMails(
     }
     const [first] = mails;
     if (mails.length === 1 && first !== undefined) {
+      if (!isBare && !first.isDescribed) return fetchMails(connection, mails, { ...wanted, isBare: true });
       return [{ listed: first, bytes: undefined, isTruncated, error: error.message }];
     }
     const fetched: Fetched[] = [];
-    for (const mail of mails) fetched.push(...(await fetchMails(connection, [mail], isTruncated, bytes)));
+    for (const mail of mails) fetched.push(...(await fetchMails(connection, [mail], wanted)));
     return fetched;
   }
 }
 
-/** Bytes by UID, of those that were asked for: a server may tell of others. */
+/**
+ * By UID, those that were asked for and given: a server may tell of others. What a mail is the server says with its bytes too;
+ * of one that the listing did not describe it counts.
+ */
 async function fetchBytes(
   connection: ImapConnection,
   mails: readonly ListedMail[],
-  isTruncated: boolean,
-  bytes: number,
-): Promise<Map<number, Uint8Array>> {
-  const query = { uid: true, ...(isTruncated ? { headers: true } : { source: true }) };
+  { isTruncated, bytes, scope, isBare = false }: Wanted,
+): Promise<Map<number, Fetched>> {
+  const isTold = isBare || mails.every(({ isDescribed }) => isDescribed);
+  const query = {
+    ...(isTold ? { uid: true } : listingQuery(connection)),
+    ...(isTruncated ? { headers: true } : { source: true }),
+  };
   const deadlineMs = FETCH_DEADLINE_MS + (bytes / LEAST_BYTES_PER_SECOND) * 1000;
-  const range = rangesOf(mails.map(({ uid }) => uid));
+  const byUid = new Map(mails.map((mail) => [mail.uid, mail]));
   const rows = await connection.run(
-    (client) => client.fetchAll(range, query, { uid: true }),
+    (client) => client.fetchAll(rangesOf([...byUid.keys()]), query, { uid: true }),
     deadlineMs,
     LEAST_BYTES_PER_SECOND,
   );
   return new Map(
-    rows.flatMap(({ uid, source, headers }) => {
+    rows.flatMap((row) => {
+      const mail = byUid.get(row.uid);
       // False, which its type does not say, for NIL: so servers answer of a mail that is removed while they look for it.
-      const found: Buffer | false | undefined = isTruncated ? headers : source;
-      return found ? [[uid, found] as const] : [];
+      const found: Buffer | false | undefined = isTruncated ? row.headers : row.source;
+      if (mail === undefined || !found) return [];
+      const listed = mail.isDescribed ? mail : describeMail(connection, row, scope);
+      return [[row.uid, { listed, bytes: found, isTruncated, error: undefined }] as const];
     }),
   );
 }
