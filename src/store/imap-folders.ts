@@ -208,7 +208,7 @@ export async function noteFolderRefused(
   );
 }
 
-/** A connection ended while the mails behind its cursor were listed or fetched. */
+/** A connection ended, or FETCH was refused, while the mails behind its cursor were listed or fetched. */
 export async function noteFolderStrike(sql: Sql, lease: Lease, path: string): Promise<void> {
   await changeFolder(sql, lease, path, sql`strikes = strikes + 1`);
 }

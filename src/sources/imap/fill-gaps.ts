@@ -2,7 +2,7 @@ import { keyOfIdentity } from '../../core/dedupe.ts';
 import { afterFailedTry, type DueStub, type StubResult } from '../../core/stub.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMails, searchUids, withUndescribed } from './listing.ts';
+import { LISTING_PAGE, listMails, mayBeOfMails, searchUids, withUndescribed } from './listing.ts';
 import { mailPlaceOf, parseMailPlace } from './place.ts';
 import { dayBefore, type Folder, type FolderTools } from './read-folder.ts';
 import { readMails } from './read-mails.ts';
@@ -21,7 +21,7 @@ const UNLISTED_AFTER_STRIKES = 2;
 /**
  * Keeps the next page of a gap of the selected folder: a stub for each mail in its stretch that is not stored.
  *
- * One of them may end connections as soon as it is listed. Then the page is kept as its UIDs alone: its stubs find which.
+ * One of them may end connections, or be refused, as soon as it is listed. Then the page is kept as its UIDs alone: its stubs find which.
  */
 export async function listGapPage(
   connection: ImapConnection,
@@ -44,7 +44,7 @@ export async function listGapPage(
   const listed =
     gap.strikes < UNLISTED_AFTER_STRIKES
       ? await listMails(connection, page, scope).catch(async (error) => {
-          if (!connection.isOpen() && !signal.aborted) await store.noteGapStrike(gap.id);
+          if (mayBeOfMails(error, connection) && !signal.aborted) await store.noteGapStrike(gap.id);
           throw error;
         })
       : [];
@@ -86,8 +86,8 @@ export function sortStubs(stubs: readonly DueStub[]): {
 /**
  * Fetches stubs of the selected folder and hands their mails over; each is settled once its mail is durable.
  *
- * @throws as `readMails`. If the connection ended, one of those that were under way may be why: each of them is fetched by
- *   itself from then on, and once it is alone, it counts a try and waits.
+ * @throws as `readMails`. If the connection ended or FETCH was refused, one of those that were under way may be why: each of them is
+ *   fetched by itself from then on, and once it is alone, it counts a try and waits.
  */
 export async function fetchStubs(
   connection: ImapConnection,
@@ -118,7 +118,7 @@ export async function fetchStubs(
     for (const uids of batches) await fetchBatch(uids);
     if (results.length > 0) await store.settleStubs(results);
   } catch (error) {
-    if (error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted) {
+    if (mayBeOfMails(error, connection) && !tools.signal.aborted) {
       const { message } = error;
       const left = [...byUid.values()];
       await store.settleStubs(

@@ -91,6 +91,11 @@ export function withUndescribed(uids: readonly number[], mails: readonly ListedM
   return uids.map((uid) => byUid.get(uid) ?? undescribed(uid));
 }
 
+/** What was being listed or fetched may be why: the connection ended, or the server refused a FETCH. */
+export function mayBeOfMails(error: unknown, connection: ImapConnection): error is ImapError {
+  return error instanceof ImapError && (!connection.isOpen() || error.refused === 'FETCH');
+}
+
 /** It may be about one of the mails; a plea to ask less is about all of them. */
 function isRefusedListing(error: unknown, connection: ImapConnection): boolean {
   return (

@@ -1,7 +1,14 @@
 import type { ImapFlow, MailboxObject } from 'imapflow';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMails, listMailsBehind, searchUids } from './listing.ts';
+import {
+  LISTING_PAGE,
+  listMails,
+  listMailsBehind,
+  mayBeOfMails,
+  refuseUidToCome,
+  searchUids,
+} from './listing.ts';
 import { mailPlaceOf, placeOf } from './place.ts';
 import { type MailResult, type ReadTools, readMails } from './read-mails.ts';
 import { type FolderCursor, held, type PassedMail, type SessionStore } from './session-store.ts';
@@ -44,7 +51,10 @@ const DAY_MS = 24 * HOUR_MS;
 const RESCAN_OVERLAP_MS = 3 * DAY_MS;
 /** Between the clocks of two paths of one mailbox. */
 const STANDBY_MARGIN_MS = HOUR_MS;
-/** Connections that ended while the same mails were listed or fetched: from then on each by itself, and then past the first. */
+/**
+ * Connections that ended, and refusals, while the same mails were listed or fetched: from then on each by itself, and then past
+ * the first. What says that it is asked too much may mean one mail by that; each time it is waited for as if it meant us.
+ */
 const CAUTIOUS_AFTER_STRIKES = 2;
 const PASS_AFTER_STRIKES = 4;
 const FIRST_RETRY_MS = MINUTE_MS;
@@ -189,7 +199,7 @@ export async function readFolder(
   if (cursor === undefined) throw new ImapError('internal', 'a folder is read before it was opened');
   let hasStubs = false;
   let isAtEnd = expected === 0;
-  /** So many of the next are listed and fetched one by one: something among them ends connections. */
+  /** So many of the next are listed and fetched one by one: the server refuses something among them, or hangs up. */
   let singly = cursor.strikes >= CAUTIOUS_AFTER_STRIKES ? LISTING_PAGE : 0;
   while (!isAtEnd) {
     // One that ended while nothing was read says nothing of the mails.
@@ -207,9 +217,10 @@ export async function readFolder(
       }
       isAtEnd = !hasMore;
     } catch (error) {
-      const isSuspect =
-        error instanceof ImapError && wasOpen && !connection.isOpen() && !tools.signal.aborted;
-      if (isSuspect) await store.noteStrike(folder.path);
+      if (wasOpen && mayBeOfMails(error, connection) && !tools.signal.aborted) {
+        cursor.strikes++;
+        await store.noteStrike(folder.path);
+      }
       throw error;
     }
     // There may be more than were expected: the next page finds out.
@@ -222,7 +233,10 @@ export async function readFolder(
   async function passFirst(after: number): Promise<boolean> {
     const [uid] = await searchUids(connection, { uid: `${after + 1}:*` }, after);
     if (uid === undefined) return false;
-    await keep([{ uid, key: null, outcome: 'retry', error: 'connections end while it is read' }]);
+    // By a UID that was made up the cursor would pass what is still to get one.
+    await refuseUidToCome(connection, uid);
+    const error = 'the server hangs up or refuses whenever it is to be read';
+    await keep([{ uid, key: null, outcome: 'retry', error }]);
     return true;
   }
 

@@ -207,10 +207,8 @@ async function fetchPage(
       ...(await fetchMails(connection, whole, { isTruncated: false, bytes, scope })),
       ...(await fetchMails(connection, large, { isTruncated: true, bytes, scope })),
     ];
-    const gone = fetched
-      .filter(({ bytes: found, error }) => found === undefined && error === undefined)
-      .at(-1);
-    // Passed as one that is gone, a UID that was made up would have the cursor pass what is still to get one.
+    const gone = fetched.filter(({ bytes: found }) => found === undefined).at(-1);
+    // Passed as one that is gone or cannot be had, a UID that was made up would have the cursor pass what is still to get one.
     if (gone !== undefined) await refuseUidToCome(connection, gone.listed.uid);
     return { fetched, letGo };
   } catch (error) {
@@ -305,10 +303,14 @@ async function fetchBytes(
   );
 }
 
+/** A mail whose row cannot be read is there. */
 async function findThere(connection: ImapConnection, mails: readonly ListedMail[]): Promise<Set<unknown>> {
-  const range = rangesOf(mails.map(({ uid }) => uid));
-  const rows = await connection.run((client) => client.fetchAll(range, { uid: true }, { uid: true }));
-  return new Set(rows.map(({ uid }) => uid));
+  const uids = mails.map(({ uid }) => uid);
+  const unreadable = connection.unreadableRows();
+  const rows = await connection.run((client) =>
+    client.fetchAll(rangesOf(uids), { uid: true }, { uid: true }),
+  );
+  return new Set(connection.unreadableRows() === unreadable ? rows.map(({ uid }) => uid) : uids);
 }
 
 function toRawMail(
