@@ -2,6 +2,7 @@ import type { FetchMessageObject, FetchQueryObject } from 'imapflow';
 import { gmailIdFromDecimal } from '../../core/gmail-id.ts';
 import type { MailIdentity } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
+import { fetchRows } from './fetch-rows.ts';
 import { ImapError } from './imap-error.ts';
 
 /** A mail as the server lists it, without its bytes. */
@@ -24,6 +25,8 @@ export const LISTING_PAGE = 500;
 /** A step of the UID so large is not believed without asking the server where it stands. */
 const SUSPICIOUS_STEP = 100_000;
 const LISTING_DEADLINE_MS = 60_000;
+/** A page of rows with long labels is no tenth of it. */
+export const MOST_LISTING_BYTES = 8 * 1024 * 1024;
 
 /**
  * The mails of the selected folder behind a UID, in its order: the first page of them.
@@ -153,10 +156,11 @@ async function fetchListing(
   after: number,
   scope: string,
 ): Promise<ListedMail[]> {
-  const rows = await connection.run(
-    (client) => client.fetchAll(range, listingQuery(connection), { uid: true }),
-    LISTING_DEADLINE_MS,
-  );
+  const rows = await fetchRows(connection, range, listingQuery(connection), {
+    isWanted: ({ uid }) => !isUid(uid) || uid > after,
+    mostBytes: MOST_LISTING_BYTES,
+    deadlineMs: LISTING_DEADLINE_MS,
+  });
   // Left out, it would be passed by the cursor as soon as a later one is read.
   if (rows.some((row) => !isUid(row.uid) && (row.size !== undefined || row.internalDate !== undefined))) {
     throw new ImapError('protocol', 'the server lists mails without UIDs');
@@ -166,7 +170,6 @@ async function fetchListing(
   for (const row of rows)
     if (isUid(row.uid)) byUid.set(row.uid, { ...byUid.get(row.uid), ...withoutGaps(row) });
   const mails = [...byUid.values()]
-    .filter(({ uid }) => uid > after)
     .sort((a, b) => a.uid - b.uid)
     .map((row) => describeMail(connection, row, scope));
   await refuseImpossibleUids(connection, after, mails);

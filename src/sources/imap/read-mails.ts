@@ -3,6 +3,7 @@ import { keyOfIdentity } from '../../core/dedupe.ts';
 import { isPassedOver } from '../../core/passed-over.ts';
 import type { RawMail } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
+import { fetchRows } from './fetch-rows.ts';
 import { gmailLabelsOf } from './gmail-labels.ts';
 import { ImapError } from './imap-error.ts';
 import {
@@ -46,6 +47,8 @@ const PAGE_MAILS = 64;
 const FREE_BYTES = 64 * 1024;
 /** The largest mails are not said the size of. */
 const UNKNOWN_BYTES = PAGE_BYTES;
+/** Sizes are told inexactly, by some servers without CRs. A mail that is larger by far is fetched by itself, after some strikes. */
+const SPARE_BYTES = 16 * 1024 * 1024;
 const FETCH_DEADLINE_MS = 60_000;
 /** A slower server would hold up the folder for hours, and the memory too. */
 const LEAST_BYTES_PER_SECOND = 50_000;
@@ -204,8 +207,8 @@ async function fetchPage(
   const letGo = bytes <= FREE_BYTES ? () => {} : await budget.take(bytes, signal);
   try {
     const fetched = [
-      ...(await fetchMails(connection, whole, { isTruncated: false, bytes, scope })),
-      ...(await fetchMails(connection, large, { isTruncated: true, bytes, scope })),
+      ...(await fetchMails(connection, whole, { isTruncated: false, bytes, maxMailBytes, scope })),
+      ...(await fetchMails(connection, large, { isTruncated: true, bytes, maxMailBytes, scope })),
     ];
     const gone = fetched.filter(({ bytes: found }) => found === undefined).at(-1);
     // Passed as one that is gone or cannot be had, a UID that was made up would have the cursor pass what is still to get one.
@@ -221,6 +224,7 @@ type Wanted = {
   isTruncated: boolean;
   /** Of all the mails of the page. */
   bytes: number;
+  maxMailBytes: number;
   scope: string;
   /** What the listing did not tell of a mail is not asked for again: it may be what cannot be had. */
   isBare?: boolean;
@@ -277,7 +281,7 @@ async function fetchMails(
 async function fetchBytes(
   connection: ImapConnection,
   mails: readonly ListedMail[],
-  { isTruncated, bytes, scope, isBare = false }: Wanted,
+  { isTruncated, bytes, maxMailBytes, scope, isBare = false }: Wanted,
 ): Promise<Map<number, Fetched>> {
   const isTold = isBare || mails.every(({ isDescribed }) => isDescribed);
   const query = {
@@ -286,11 +290,12 @@ async function fetchBytes(
   };
   const deadlineMs = FETCH_DEADLINE_MS + (bytes / LEAST_BYTES_PER_SECOND) * 1000;
   const byUid = new Map(mails.map((mail) => [mail.uid, mail]));
-  const rows = await connection.run(
-    (client) => client.fetchAll(rangesOf([...byUid.keys()]), query, { uid: true }),
+  const rows = await fetchRows(connection, rangesOf([...byUid.keys()]), query, {
+    isWanted: ({ uid }) => byUid.has(uid),
+    mostBytes: 2 * bytes + (mails.length === 1 ? maxMailBytes : 0) + SPARE_BYTES,
     deadlineMs,
-    LEAST_BYTES_PER_SECOND,
-  );
+    leastBytesPerSecond: LEAST_BYTES_PER_SECOND,
+  });
   return new Map(
     rows.flatMap((row) => {
       const mail = byUid.get(row.uid);
