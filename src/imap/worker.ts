@@ -131,7 +131,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         random,
         probeMs: options.probeMs,
         isPassing: isOfStore,
-        note: (state, mode) => states.note(lease, { state, mode }),
+        note: (state, mode, reason = null) => states.note(lease, { state, mode, reason }),
         noteAlive: (hasMail) => options.activity.note(sourceId, { hasMessage: hasMail }),
         open: async (signal) => {
           // Before the place is taken: who gives the token slowly would hold up the host's other accounts.

@@ -47,13 +47,21 @@ export type PassedMail = {
 export async function keepFolderPage(
   sql: Sql,
   lease: Lease,
-  page: { path: string; uidValidity: number; from: number; to: number; passed: readonly PassedMail[] },
+  page: {
+    path: string;
+    uidValidity: number;
+    from: number;
+    to: number;
+    passed: readonly PassedMail[];
+    /** HIGHESTMODSEQ before the page was read; null: not told. */
+    modSeq: string | null;
+  },
 ): Promise<boolean> {
   const { passed } = page;
   const [kept] = await sql<[{ held: number }]>`
     WITH held AS (
       -- Not read_at: there may be more behind the page, and after a reset or new UIDs mail is listed from then on.
-      UPDATE imap_folders SET uid = ${page.to}, refusals = 0, parked_until = NULL, error = NULL, strikes = 0
+      UPDATE imap_folders SET uid = ${page.to}, mod_seq = coalesce(${page.modSeq}::numeric, mod_seq), refusals = 0, parked_until = NULL, error = NULL, strikes = 0
       FROM sources
       WHERE ${isHeld(sql, lease)} AND source_id = sources.id AND path = ${page.path}
         AND uid_validity = ${page.uidValidity} AND uid = ${page.from}

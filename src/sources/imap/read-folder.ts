@@ -39,6 +39,10 @@ export type Folder = {
   cursor: FolderCursor | undefined;
   /** When its place was last written down. */
   notedAt: Date | undefined;
+  /** HIGHESTMODSEQ when it was last opened. */
+  modSeq?: string | null;
+  /** A UID that the server has given out, and how many probes have told so since the cursor stood before it. */
+  told?: { uid: number; probes: number } | undefined;
 };
 
 const MINUTE_MS = 60_000;
@@ -57,6 +61,12 @@ const STANDBY_MARGIN_MS = HOUR_MS;
  */
 const CAUTIOUS_AFTER_STRIKES = 2;
 const PASS_AFTER_STRIKES = 4;
+/**
+ * What a server has given UIDs and does not list, so many probes long, has gone before it was read: the cursor passes it. Until
+ * then it may not be shown yet.
+ */
+const GONE_AFTER_PROBES = 5;
+const MAX_GONE = 100_000;
 const FIRST_RETRY_MS = MINUTE_MS;
 /** Its place in memory is written down again after so long, although nothing has changed. */
 const NOTE_EACH_MS = HOUR_MS;
@@ -83,9 +93,12 @@ export async function openFolder(
     connection.close();
     throw new ImapError('protocol', 'the connection is no longer logged in');
   });
+  // As it is before anything is read: imapflow moves its own with each row.
+  folder.modSeq = mailbox.highestModseq?.toString() ?? null;
   const uidValidity = Number(mailbox.uidValidity ?? 0);
   const lastUid = await lastUidOf(connection, mailbox);
-  const { cursor } = folder;
+  const { cursor, told } = folder;
+  if (told !== undefined && lastUid < told.uid) folder.told = undefined;
   if (cursor === undefined) {
     const { path, role } = folder;
     const since = lastUid === 0 ? null : tools.newFolderSince;
@@ -153,6 +166,7 @@ async function jump(
     }),
   );
   folder.cursor = { ...from, ...to, modSeq: null, strikes: 0 };
+  folder.told = undefined;
 }
 
 /**
@@ -226,7 +240,8 @@ export async function readFolder(
     // There may be more than were expected: the next page finds out.
     expected = undefined;
   }
-  await noteEnd(connection, folder, cursor, tools);
+  await passGone(cursor);
+  await noteEnd(folder, cursor, tools);
   return { hasStubs, isAtEnd };
 
   /** By a search, which does not look at it: it may end connections as soon as it is listed. */
@@ -240,14 +255,29 @@ export async function readFolder(
     return true;
   }
 
+  /** The folder was told to have come so far before it was read to its end. */
+  async function passGone(at: FolderCursor): Promise<void> {
+    const { told } = folder;
+    if (told === undefined) return;
+    const gone = told.uid - at.uid;
+    if (gone > 0 && gone < MAX_GONE && told.probes >= GONE_AFTER_PROBES) await move(at, told.uid, []);
+  }
+
+  async function move(at: FolderCursor, to: number, passed: readonly PassedMail[]): Promise<void> {
+    const { uidValidity, uid: from } = at;
+    const modSeq = folder.modSeq ?? null;
+    held(await store.keepPage({ path: folder.path, uidValidity, from, to, passed, modSeq }));
+    at.uid = to;
+    at.modSeq = modSeq ?? at.modSeq;
+  }
+
   async function keep(results: readonly MailResult[]): Promise<void> {
     const to = results.at(-1)?.uid;
     if (cursor === undefined || to === undefined) return;
     const { path } = folder;
-    const { uidValidity, uid: from } = cursor;
+    const { uidValidity } = cursor;
     const passed = results.flatMap((result) => passedOf(result, path, uidValidity));
-    held(await store.keepPage({ path, uidValidity, from, to, passed }));
-    cursor.uid = to;
+    await move(cursor, to, passed);
     cursor.strikes = 0;
     // A backlog takes longer than an outage that is told of.
     tools.noteAlive(results.some(({ outcome }) => outcome === 'stored'));
@@ -262,15 +292,8 @@ function passedOf(result: MailResult, path: string, uidValidity: number): Passed
   return [{ providerId: mailPlaceOf(path, uidValidity, uid), status, error, key, dueInMs: FIRST_RETRY_MS }];
 }
 
-async function noteEnd(
-  connection: ImapConnection,
-  folder: Folder,
-  cursor: FolderCursor,
-  tools: FolderTools,
-): Promise<void> {
-  const { mailbox } = connection.client;
-  const modSeq = mailbox === false ? null : (mailbox.highestModseq?.toString() ?? null);
-  await noteRead(folder, cursor, modSeq, tools);
+async function noteEnd(folder: Folder, cursor: FolderCursor, tools: FolderTools): Promise<void> {
+  await noteRead(folder, cursor, folder.modSeq ?? cursor.modSeq, tools);
 }
 
 /**
