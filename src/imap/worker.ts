@@ -122,7 +122,6 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         take: (mail, isOneOfMany) => options.ingest(mail, origin, isOneOfMany),
         budget,
         maxMailBytes: options.connect.maxMailBytes,
-        sent: false,
         scope: `${server.host.toLowerCase()}/${user.toLowerCase()}`,
         newFolderSince: claimed.createdAt,
         now: () => new Date(),

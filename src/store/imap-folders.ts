@@ -19,14 +19,13 @@ export type FolderCursor = {
   modSeq: string | null;
   readAt: Date;
   refusals: number;
-  parkedUntil: Date | null;
   strikes: number;
 };
 
 export async function listFolderCursors(sql: Sql, sourceId: Id<'src'>): Promise<FolderCursor[]> {
   return sql<FolderCursor[]>`
     SELECT path, role, uid_validity::float8 AS "uidValidity", uid::float8 AS uid, mod_seq::text AS "modSeq",
-           read_at AS "readAt", refusals, parked_until AS "parkedUntil", strikes
+           read_at AS "readAt", refusals, strikes
     FROM imap_folders WHERE source_id = ${uuidOf(sourceId)} ORDER BY path`;
 }
 

@@ -312,5 +312,5 @@ export async function noteRead(
   if (isNoted && cursor.refusals === 0 && cursor.strikes === 0) return;
   await store.noteRead({ path: folder.path, modSeq });
   folder.notedAt = cursor.readAt;
-  Object.assign(cursor, { modSeq, refusals: 0, parkedUntil: null, strikes: 0 });
+  Object.assign(cursor, { modSeq, refusals: 0, strikes: 0 });
 }

@@ -32,8 +32,6 @@ export type ReadTools = {
   /** What an EMAILID is unique in. */
   scope: string;
   folder: { path: string; role: string | null };
-  /** Mail that was sent is wanted too. */
-  sent: boolean;
   /** One mail a FETCH: something among these ends connections. */
   isCautious: boolean;
   /** The session is to end: a connection that does so is no fault of the mail that was being fetched. */
@@ -117,7 +115,7 @@ export async function* readMails(
     if (bytes === undefined)
       return { ...base, outcome: 'missing', error: 'it was gone when it was to be fetched' };
     const mail = toRawMail(listed, bytes, isTruncated, categories.get(listed.uid) ?? [], tools);
-    if (listed.identity.base === 'gmail' && isPassedOver(mail.labels, { sent: tools.sent })) {
+    if (listed.identity.base === 'gmail' && isPassedOver(mail.labels, {})) {
       return { ...base, outcome: 'settled' };
     }
     const taken = await tools.take(mail, mails.length > 1);

@@ -11,7 +11,6 @@ export type FolderCursor = {
   modSeq: string | null;
   readAt: Date;
   refusals: number;
-  parkedUntil: Date | null;
   strikes: number;
 };
 
