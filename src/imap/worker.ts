@@ -122,7 +122,6 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         take: (mail, isOneOfMany) => options.ingest(mail, origin, isOneOfMany),
         budget,
         maxMailBytes: options.connect.maxMailBytes,
-        sent: false,
         scope: `${server.host.toLowerCase()}/${user.toLowerCase()}`,
         newFolderSince: claimed.createdAt,
         now: () => new Date(),
@@ -131,7 +130,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         random,
         probeMs: options.probeMs,
         isPassing: isOfStore,
-        note: (state, mode) => states.note(lease, { state, mode }),
+        note: (state, mode, reason = null) => states.note(lease, { state, mode, reason }),
         noteAlive: (hasMail) => options.activity.note(sourceId, { hasMessage: hasMail }),
         open: async (signal) => {
           // Before the place is taken: who gives the token slowly would hold up the host's other accounts.

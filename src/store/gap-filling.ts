@@ -97,7 +97,7 @@ export async function keepGapPage(
   return kept.held > 0;
 }
 
-/** A connection ended while the next page of a gap was listed. */
+/** A connection ended, or FETCH was refused, while the next page of a gap was listed. */
 export async function noteGapStrike(sql: Sql, gapId: Id<'gap'>): Promise<void> {
   await sql`UPDATE gaps SET strikes = strikes + 1 WHERE id = ${uuidOf(gapId)}`;
 }

@@ -19,14 +19,13 @@ export type FolderCursor = {
   modSeq: string | null;
   readAt: Date;
   refusals: number;
-  parkedUntil: Date | null;
   strikes: number;
 };
 
 export async function listFolderCursors(sql: Sql, sourceId: Id<'src'>): Promise<FolderCursor[]> {
   return sql<FolderCursor[]>`
     SELECT path, role, uid_validity::float8 AS "uidValidity", uid::float8 AS uid, mod_seq::text AS "modSeq",
-           read_at AS "readAt", refusals, parked_until AS "parkedUntil", strikes
+           read_at AS "readAt", refusals, strikes
     FROM imap_folders WHERE source_id = ${uuidOf(sourceId)} ORDER BY path`;
 }
 
@@ -47,13 +46,21 @@ export type PassedMail = {
 export async function keepFolderPage(
   sql: Sql,
   lease: Lease,
-  page: { path: string; uidValidity: number; from: number; to: number; passed: readonly PassedMail[] },
+  page: {
+    path: string;
+    uidValidity: number;
+    from: number;
+    to: number;
+    passed: readonly PassedMail[];
+    /** HIGHESTMODSEQ before the page was read; null: not told. */
+    modSeq: string | null;
+  },
 ): Promise<boolean> {
   const { passed } = page;
   const [kept] = await sql<[{ held: number }]>`
     WITH held AS (
       -- Not read_at: there may be more behind the page, and after a reset or new UIDs mail is listed from then on.
-      UPDATE imap_folders SET uid = ${page.to}, refusals = 0, parked_until = NULL, error = NULL, strikes = 0
+      UPDATE imap_folders SET uid = ${page.to}, mod_seq = coalesce(${page.modSeq}::numeric, mod_seq), refusals = 0, parked_until = NULL, error = NULL, strikes = 0
       FROM sources
       WHERE ${isHeld(sql, lease)} AND source_id = sources.id AND path = ${page.path}
         AND uid_validity = ${page.uidValidity} AND uid = ${page.from}
@@ -208,7 +215,7 @@ export async function noteFolderRefused(
   );
 }
 
-/** A connection ended while the mails behind its cursor were listed or fetched. */
+/** A connection ended, or FETCH was refused, while the mails behind its cursor were listed or fetched. */
 export async function noteFolderStrike(sql: Sql, lease: Lease, path: string): Promise<void> {
   await changeFolder(sql, lease, path, sql`strikes = strikes + 1`);
 }

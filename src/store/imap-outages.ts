@@ -21,7 +21,7 @@ export async function noteOutages(
   { outageAfterMs, reachableMs }: { outageAfterMs: number; reachableMs: number },
 ): Promise<boolean> {
   const turned = await sql<{ id: string; isOut: boolean; hasFailed: boolean }[]>`
-    SELECT id, alarm IS NULL AS "isOut", failures > 0 AS "hasFailed" FROM sources
+    SELECT id, alarm IS NULL AS "isOut", failures > 0 OR mode IS NOT NULL AND reason IS NOT NULL AS "hasFailed" FROM sources
     WHERE kind = 'imap' AND is_wanted AND CASE
       WHEN alarm IS NULL THEN ${reachableMs}::bigint >= ${outageAfterMs}::bigint
         AND state NOT IN ('needs_reauth', 'disabled', 'standby')

@@ -4,7 +4,12 @@ import type { Source } from '../core/resources.ts';
 import type { Lease } from './source-leases.ts';
 
 /** Where a session is. */
-export type SessionState = { state: Source['state']; mode: 'idle' | 'poll' | null };
+export type SessionState = {
+  state: Source['state'];
+  mode: 'idle' | 'poll' | null;
+  /** What is wrong although it goes on. */
+  reason?: string | null;
+};
 
 export type StateRecorder = {
   note(lease: Lease, state: SessionState): void;
@@ -49,16 +54,17 @@ async function write(sql: Sql, batch: readonly { lease: Lease; state: SessionSta
   await sql`
     UPDATE sources SET
       -- What has been told as failing stays so until it reads again.
-      state = CASE WHEN alarm IS NOT NULL AND noted.mode IS NULL THEN sources.state ELSE noted.state END,
+      state = CASE WHEN alarm IS NOT NULL AND (noted.mode IS NULL OR noted.reason IS NOT NULL) THEN sources.state ELSE noted.state END,
       mode = coalesce(noted.mode, sources.mode),
-      reason = CASE WHEN noted.mode IS NULL THEN sources.reason END
+      reason = CASE WHEN noted.mode IS NULL THEN sources.reason ELSE noted.reason END
     FROM unnest(
       ${rows.map(({ lease }) => uuidOf(lease.sourceId))}::uuid[],
       ${rows.map(({ lease }) => lease.owner)}::uuid[],
       ${rows.map(({ lease }) => lease.fence)}::bigint[],
       ${rows.map(({ state }) => state.state)}::text[],
-      ${rows.map(({ state }) => state.mode)}::text[]
-    ) AS noted (id, owner, fence, state, mode)
+      ${rows.map(({ state }) => state.mode)}::text[],
+      ${rows.map(({ state }) => state.reason ?? null)}::text[]
+    ) AS noted (id, owner, fence, state, mode, reason)
     WHERE sources.id = noted.id AND sources.lease_owner = noted.owner AND sources.fence = noted.fence AND is_wanted
     RETURNING set_config('synchronous_commit', 'off', true)`;
 }

@@ -255,6 +255,49 @@ describe('the folder it idles in', () => {
     assert.ok(account.server.sessions().some((session) => account.selected(session) === 'Home'));
   });
 
+  test('is refused time and again: the source is not proven alive, says so, and comes back within minutes', async () => {
+    const account = await startScriptedAccount({ folders: { INBOX: '', Junk: '\\Junk' } });
+    await using _account = account;
+    const address = 'main-refused@example.com';
+    const { body } = await stage.addSource(address, accountOf(account, address));
+    await stage.waitForState(body.id, 'idle');
+    account.folder('INBOX').isGone = true;
+    await sql`UPDATE imap_folders SET refusals = 2 WHERE source_id = ${body.id.slice('src_'.length)}`;
+    await startAnew(stage, body.id);
+    const { parkedUntil } = await untilFolder(body.id, 'INBOX', (folder) => folder.parkedUntil !== null);
+    assert.ok(Date.parse(parkedUntil) < Date.now() + 10 * 60_000, parkedUntil);
+    await until(
+      async () => /main folder "INBOX" is not read/.test((await stage.readSource(body.id)).reason ?? ''),
+      20_000,
+      () => 'it does not say so',
+    );
+    const rowId = body.id.slice('src_'.length);
+    await sql`UPDATE sources SET last_proven_alive_at = '2026-01-01T00:00:00Z' WHERE id = ${rowId}`;
+    const probes = () => account.server.commands.filter((command) => /LIST|STATUS/.test(command)).length;
+    const before = probes();
+    for (const subject of ['junk beside it 1', 'junk beside it 2']) {
+      account.arrive('Junk', { raw: mailTo(address, subject) });
+      await stage.waitForSubjects([subject]);
+    }
+    await until(
+      () => probes() > before + 4,
+      20_000,
+      () => 'it is not asked',
+    );
+    assert.equal((await stage.readSource(body.id)).lastProvenAliveAt, '2026-01-01T00:00:00.000Z');
+
+    account.folder('INBOX').isGone = false;
+    await startAnew(stage, body.id);
+    await until(
+      async () => {
+        const { state, reason } = await stage.readSource(body.id);
+        return state === 'idle' && reason === null;
+      },
+      20_000,
+      () => 'it does not say that it is well',
+    );
+  });
+
   test('and all the others are refused: the source says so, and comes back', async () => {
     const account = await startScriptedAccount({ folders: { INBOX: '' } });
     await using _account = account;
@@ -262,6 +305,16 @@ describe('the folder it idles in', () => {
     const { body } = await stage.addSource(address, accountOf(account, address));
     await stage.waitForState(body.id, 'idle');
     account.folder('INBOX').isGone = true;
+    // It may be locked for a moment: within a session it is tried three times, a minute apart.
+    await startAnew(stage, body.id);
+    const refused = await untilFolder(body.id, 'INBOX', hasError);
+    assert.equal(refused.parkedUntil, null);
+    await until(
+      async () => /main folder "INBOX" is not read/.test((await stage.readSource(body.id)).reason ?? ''),
+      20_000,
+      () => 'it does not say so',
+    );
+    await sql`UPDATE imap_folders SET refusals = 2 WHERE source_id = ${body.id.slice('src_'.length)}`;
     await startAnew(stage, body.id);
     const { reason } = await stage.waitForState(body.id, 'backoff');
     assert.match(reason, /folder/);

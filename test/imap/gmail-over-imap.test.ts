@@ -199,3 +199,37 @@ describe('one mail of Gmail by two paths is one', () => {
     await stage.waitForSubjects(['completed']);
   });
 });
+
+describe('a mail that is known, and moved to where its listing says nothing of it', () => {
+  const UNREADABLE: [string, (row: string) => string | undefined][] = [
+    ['as its row cannot be read', (row) => row.replace(/INTERNALDATE "[^"]*"/, 'INTERNALDATE "')],
+    ['as its labels cannot be read', (row) => row.replace(/X-GM-LABELS \([^)]*\)/, 'X-GM-LABELS ("a"b")')],
+    ['as it is refused', () => undefined],
+  ];
+  for (const [at, [name, spoil]] of UNREADABLE.entries())
+    test(`${name}, comes once`, async () => {
+      const { account, id } = await watch();
+      await using _account = account;
+      const known = gmailMail(`moved and undescribed ${at}`, '"\\\\Inbox"');
+      account.arrive(ALL, known);
+      await stage.waitForSubjects([`moved and undescribed ${at}`]);
+      const usual = account.server.handlers['UID FETCH'] ?? assert.fail('no FETCH');
+      account.server.handlers['UID FETCH'] = async (command, session) => {
+        const answer = await usual(command, session);
+        const isDescription = /RFC822\.SIZE/.test(command.args);
+        if (account.selected(session) !== SPAM || !isDescription || !Array.isArray(answer)) return answer;
+        const rows = answer.map((row) => (/UID 1 /.test(String(row)) ? spoil(String(row)) : row));
+        const told = rows.filter((row) => row !== undefined);
+        return told.length < rows.length ? '$tag NO not this one' : told;
+      };
+      account.folder(SPAM).add(known);
+      account.folder(SPAM).add(gmailMail(`beside it ${at}`, ''));
+      await look(stage, id);
+      await untilRead(stage, id, 2, SPAM);
+      account.server.handlers['UID FETCH'] = usual;
+      account.arrive(ALL, gmailMail(`after the move ${at}`, '"\\\\Inbox"'));
+      await stage.waitForSubjects(
+        ['moved and undescribed', 'beside it', 'after the move'].map((one) => `${one} ${at}`),
+      );
+    });
+});

@@ -87,6 +87,38 @@ describe('a gigabyte costs the process little, and its own session alone', () =>
       await neighbour.assertUntouched();
     });
 
+  test('as mails that nobody asked for, each with its bytes', async () => {
+    await using server = await startScriptedServer();
+    const user = 'unasked@example.com';
+    const auth = { type: 'password', user, password: 'x' };
+    const { body } = await stage.addSource(user, { ...ofLength(server), auth });
+    await stage.waitForState(body.id, 'idle');
+    const usual = server.handlers['UID FETCH'];
+    assert.ok(usual);
+    const bytes = Buffer.alloc(512 * 1024, 'a');
+    server.handlers['UID FETCH'] = async (_command, session) => {
+      for (let uid = 1000; uid < 2000 && session.socket.writable; uid++) {
+        session.send(
+          Buffer.concat([
+            Buffer.from(`* 1 FETCH (UID ${uid} BODY[] {${bytes.length}}\r\n`),
+            bytes,
+            Buffer.from(')'),
+          ]),
+        );
+        await session.drained();
+      }
+      return '$tag OK done';
+    };
+    const grown = await measure(async () => {
+      server.arrive({ raw: mailTo(user, 'beyond what was asked for') });
+      await waitForFailure(stage, body.id, /more than was asked for/, 60_000);
+    });
+    server.handlers['UID FETCH'] = usual;
+    await stage.hurry(body.id);
+    await stage.waitForSubjects(['beyond what was asked for'], 60_000);
+    assert.ok(grown < MOST_BYTES, `${grown} bytes`);
+  });
+
   test('as a hundred thousand lines that nobody asked for', async () => {
     await using server = await startScriptedServer();
     const user = 'lines@example.com';

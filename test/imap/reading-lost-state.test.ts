@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { placeIn, startAnew, untilRead, untilRecovered } from './reading.ts';
+import { placeIn, startAnew, stop, untilRead, untilRecovered } from './reading.ts';
 import { accountOf, type ScriptedAccount, startScriptedAccount } from './scripted-account.ts';
-import { mailTo, startStage } from './stage.ts';
+import { mailTo, startStage, until } from './stage.ts';
 
 /*
  * A folder that has come to fewer UIDs than were read, or to an older mod-sequence, is another one under the same
@@ -98,4 +98,45 @@ describe('a folder whose mod-sequence is older than it was', () => {
     const [gap] = await untilRecovered(stage, id, 1);
     assert.equal(gap.reason, 'state_lost');
   });
+});
+
+test('a backup of minutes ago is noticed: the mod-sequence is noted with each page', async () => {
+  const address = 'minutes-ago@example.com';
+  const { account, id } = await watch(address, { capability: CONDSTORE });
+  await using _account = account;
+  const folder = account.folder('INBOX');
+  await stop(stage, id);
+  folder.highestModSeq = 200;
+  folder.add({ raw: mailTo(address, 'before the backup') });
+  await stage.service.api('POST', `/v1/sources/${id}/start`);
+  await untilRead(stage, id, 1);
+  await stop(stage, id);
+  folder.highestModSeq = 150;
+  folder.remove(1);
+  folder.mailbox.uidNext = 1;
+  folder.add({ raw: mailTo(address, 'under the UID of another') });
+  await stage.service.api('POST', `/v1/sources/${id}/start`);
+  await stage.waitForSubjects(['before the backup', 'under the UID of another']);
+  const [gap] = await untilRecovered(stage, id, 1);
+  assert.equal(gap.reason, 'state_lost');
+});
+
+test('mail that went before it was read is passed after some probes, and the folder is left in peace', async () => {
+  const address = 'went@example.com';
+  const { account, id } = await watch(address);
+  await using _account = account;
+  for (const path of ['INBOX', 'Junk']) account.folder(path).mailbox.uidNext = 4;
+  for (const path of ['INBOX', 'Junk']) await untilRead(stage, id, 3, path);
+  for (const path of ['INBOX', 'Junk'])
+    account.arrive(path, { raw: mailTo(address, `after they went from ${path}`) });
+  await stage.waitForSubjects(['INBOX', 'Junk'].map((path) => `after they went from ${path}`));
+  await untilRead(stage, id, 4, 'Junk');
+  const count = (pattern: RegExp) => account.server.commands.filter((one) => pattern.test(one)).length;
+  const [fetches, probes] = [count(/FETCH/), count(/LIST|STATUS/)];
+  await until(
+    () => count(/LIST|STATUS/) > probes + 6,
+    20_000,
+    () => 'it is not asked',
+  );
+  assert.ok(count(/FETCH/) <= fetches + 2, `${count(/FETCH/) - fetches} fetches`);
 });

@@ -144,7 +144,8 @@ export class Race {
       else passed.push(this.passed(cursor.uidValidity, uid, mail));
     }
     const page = { path: PATH, uidValidity: cursor.uidValidity, from: cursor.uid, to, passed };
-    if (await keepFolderPage(this.sql, lease, page)) holder.cursor = { ...cursor, uid: to };
+    if (await keepFolderPage(this.sql, lease, { ...page, modSeq: null }))
+      holder.cursor = { ...cursor, uid: to };
   }
 
   passed(uidValidity: number, uid: number, mail: number): PassedMail {

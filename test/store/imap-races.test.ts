@@ -163,7 +163,7 @@ test('a stale holder keeps nothing', async () => {
   assert.deepEqual(await renewImapLeases(sql, [lease]), []);
   const passed = [race.passed(1, 1, 1)];
   assert.equal(
-    await keepFolderPage(sql, lease, { path: PATH, uidValidity: 1, from: 0, to: 1, passed }),
+    await keepFolderPage(sql, lease, { path: PATH, uidValidity: 1, from: 0, to: 1, passed, modSeq: null }),
     false,
   );
   assert.equal(

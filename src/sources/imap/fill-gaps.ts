@@ -2,7 +2,7 @@ import { keyOfIdentity } from '../../core/dedupe.ts';
 import { afterFailedTry, type DueStub, type StubResult } from '../../core/stub.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
+import { LISTING_PAGE, listMails, mayBeOfMails, searchUids, withUndescribed } from './listing.ts';
 import { mailPlaceOf, parseMailPlace } from './place.ts';
 import { dayBefore, type Folder, type FolderTools } from './read-folder.ts';
 import { readMails } from './read-mails.ts';
@@ -21,7 +21,7 @@ const UNLISTED_AFTER_STRIKES = 2;
 /**
  * Keeps the next page of a gap of the selected folder: a stub for each mail in its stretch that is not stored.
  *
- * One of them may end connections as soon as it is listed. Then the page is kept as its UIDs alone: its stubs find which.
+ * One of them may end connections, or be refused, as soon as it is listed. Then the page is kept as its UIDs alone: its stubs find which.
  */
 export async function listGapPage(
   connection: ImapConnection,
@@ -41,16 +41,17 @@ export async function listGapPage(
     if (uids.length <= LISTING_PAGE) after = end;
   }
   const page = uids.slice(0, LISTING_PAGE);
-  const mails =
+  const listed =
     gap.strikes < UNLISTED_AFTER_STRIKES
       ? await listMails(connection, page, scope).catch(async (error) => {
-          if (!connection.isOpen() && !signal.aborted) await store.noteGapStrike(gap.id);
+          if (mayBeOfMails(error, connection) && !signal.aborted) await store.noteGapStrike(gap.id);
           throw error;
         })
-      : page.map((uid) => ({ uid, internalDate: null, identity: { base: 'content' } as const }));
+      : [];
   // An INTERNALDATE has no part of a second.
   const since = new Date(Math.floor(gap.since.getTime() / SECOND_MS) * SECOND_MS);
-  const wanted = mails.filter(
+  // What the search found and the listing left out is not passed over: fetching it shows whether it is gone.
+  const wanted = withUndescribed(page, listed).filter(
     ({ internalDate }) =>
       internalDate === null || (internalDate >= since && (gap.until === null || internalDate < gap.until)),
   );
@@ -85,8 +86,8 @@ export function sortStubs(stubs: readonly DueStub[]): {
 /**
  * Fetches stubs of the selected folder and hands their mails over; each is settled once its mail is durable.
  *
- * @throws as `readMails`. If the connection ended, one of those that were under way may be why: each of them is fetched by
- *   itself from then on, and once it is alone, it counts a try and waits.
+ * @throws as `readMails`. If the connection ended or FETCH was refused, one of those that were under way may be why: each of them is
+ *   fetched by itself from then on, and once it is alone, it counts a try and waits.
  */
 export async function fetchStubs(
   connection: ImapConnection,
@@ -117,7 +118,7 @@ export async function fetchStubs(
     for (const uids of batches) await fetchBatch(uids);
     if (results.length > 0) await store.settleStubs(results);
   } catch (error) {
-    if (error instanceof ImapError && !connection.isOpen() && !tools.signal.aborted) {
+    if (mayBeOfMails(error, connection) && !tools.signal.aborted) {
       const { message } = error;
       const left = [...byUid.values()];
       await store.settleStubs(

@@ -12,16 +12,23 @@ export class ImapError extends Error {
   readonly fault: ImapFault;
   /** What the server asked for, in ms from now, a day at most; undefined if it named no time. */
   readonly retryAfterMs: number | undefined;
+  /** The command that the server answered with NO or BAD, in capitals and without UID; undefined if it answered none so. */
+  readonly refused: string | undefined;
 
   constructor(
     fault: ImapFault,
     message: string,
-    { retryAfterMs, cause }: { retryAfterMs?: number | undefined; cause?: unknown } = {},
+    {
+      retryAfterMs,
+      refused,
+      cause,
+    }: { retryAfterMs?: number | undefined; refused?: string | undefined; cause?: unknown } = {},
   ) {
     // It is kept as text, which may not hold U+0000 in PostgreSQL.
     super(message.replaceAll(/\p{Cc}/gu, ' '), cause === undefined ? undefined : { cause });
     this.name = 'ImapError';
     this.fault = fault;
+    this.refused = refused;
     this.retryAfterMs = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS);
   }
 }
@@ -141,8 +148,10 @@ const FOLDER_COMMANDS = new Set(['SELECT', 'EXAMINE', 'STATUS']);
 function errorOfAnswer(facts: Facts, context: ErrorContext): ImapError | undefined {
   const { status, responseCode, said, code, command, isBye, retryAfterMs } = facts;
   const { host } = context;
+  const refused = status === '' ? undefined : command;
   if (QUOTA_CODES.has(responseCode) || QUOTA_WORDS.test(said)) {
-    return new ImapError('quota', `${host} says that what may be fetched is used up for now${quoted(facts)}`);
+    const reason = `${host} says that what may be fetched is used up for now${quoted(facts)}`;
+    return new ImapError('quota', reason, { refused });
   }
   if (responseCode === 'PRIVACYREQUIRED' || TLS_WANTED_WORDS.test(said)) {
     return new ImapError('tls', `${host} takes a login over TLS alone${quoted(facts)}: set security to tls`);
@@ -154,15 +163,16 @@ function errorOfAnswer(facts: Facts, context: ErrorContext): ImapError | undefin
     (isRefusal(facts, context) && !AUTH_CODES.has(responseCode) && FOR_NOW_WORDS.test(said));
   if (isLimit) {
     const reason = `${host} wants fewer connections or requests for now${quoted(facts)}`;
-    return new ImapError('throttle', reason, { retryAfterMs });
+    return new ImapError('throttle', reason, { retryAfterMs, refused });
   }
   if (isBye) return new ImapError('network', `${host} closed the connection${quoted(facts)}`);
   if (isRefusal(facts, context) || status === '') return undefined;
   if (status === 'NO' && (FOLDER_CODES.has(responseCode) || FOLDER_COMMANDS.has(command))) {
-    return new ImapError('folder', `${host} does not open a folder${quoted(facts)}; it is tried again later`);
+    const reason = `${host} does not open a folder${quoted(facts)}; it is tried again later`;
+    return new ImapError('folder', reason, { refused });
   }
   const asked = command === '' ? 'a command' : command;
-  return new ImapError('protocol', `${host} answers ${asked} with ${status}${quoted(facts)}`);
+  return new ImapError('protocol', `${host} answers ${asked} with ${status}${quoted(facts)}`, { refused });
 }
 
 const AUTH_CODES = new Set(['AUTHENTICATIONFAILED', 'AUTHORIZATIONFAILED', 'EXPIRED']);

@@ -1,7 +1,8 @@
-import type { FetchMessageObject } from 'imapflow';
+import type { FetchMessageObject, FetchQueryObject } from 'imapflow';
 import { gmailIdFromDecimal } from '../../core/gmail-id.ts';
 import type { MailIdentity } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
+import { fetchRows } from './fetch-rows.ts';
 import { ImapError } from './imap-error.ts';
 
 /** A mail as the server lists it, without its bytes. */
@@ -13,6 +14,8 @@ export type ListedMail = {
   identity: MailIdentity;
   threadId: string | null;
   labels: ReadonlySet<string>;
+  /** False of one of which nothing is known but that it is there. */
+  isDescribed: boolean;
 };
 
 /** UIDs are unsigned 32-bit numbers, not 0 (RFC 9051, 2.3.1.1). */
@@ -22,6 +25,8 @@ export const LISTING_PAGE = 500;
 /** A step of the UID so large is not believed without asking the server where it stands. */
 const SUSPICIOUS_STEP = 100_000;
 const LISTING_DEADLINE_MS = 60_000;
+/** A page of rows with long labels is no tenth of it. */
+export const MOST_LISTING_BYTES = 8 * 1024 * 1024;
 
 /**
  * The mails of the selected folder behind a UID, in its order: the first page of them.
@@ -42,20 +47,82 @@ export async function listMailsBehind(
   if (expected !== undefined && expected <= LISTING_PAGE) {
     // `n:*` always answers the last mail, also one before n (RFC 9051, 6.4.4.1): what is not behind is dropped.
     const unreadable = connection.unreadableRows();
-    const mails = await fetchListing(connection, `${after + 1}:*`, after, scope);
-    const hasMore = mails.length > LISTING_PAGE;
-    if (connection.unreadableRows() === unreadable) return { mails: mails.slice(0, LISTING_PAGE), hasMore };
+    const mails = await unlessRefused(connection, fetchListing(connection, `${after + 1}:*`, after, scope));
+    if (mails !== undefined && connection.unreadableRows() === unreadable) {
+      return { mails: mails.slice(0, LISTING_PAGE), hasMore: mails.length > LISTING_PAGE };
+    }
     // Behind a row that nobody could read the cursor would pass its mail: a search names it all the same.
   }
   const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
-  const page = uids.slice(0, limit);
-  const listed = page.length === 0 ? [] : await fetchListing(connection, rangesOf(page), after, scope);
-  // What the search found and the listing left out is not passed over: fetching it shows whether it is gone.
-  const byUid = new Map(listed.map((mail) => [mail.uid, mail]));
-  return { mails: page.map((uid) => byUid.get(uid) ?? undescribed(uid)), hasMore: uids.length > page.length };
+  const mails = await listFirst(connection, uids, limit, after, scope);
+  return { mails, hasMore: uids.length > mails.length };
 }
 
-/** Mails by their UIDs; those that are gone are left out. */
+/**
+ * The first of these mails, `limit` at most. A server may refuse the listing because of one of them: then fewer are listed, and
+ * one that cannot be listed by itself, though the next one can, is answered undescribed. If neither can, it is not about the mail.
+ */
+async function listFirst(
+  connection: ImapConnection,
+  uids: readonly number[],
+  limit: number,
+  after: number,
+  scope: string,
+): Promise<ListedMail[]> {
+  const page = uids.slice(0, limit);
+  if (page.length === 0) return [];
+  const list = (some: readonly number[]) => fetchListing(connection, rangesOf(some), after, scope);
+  const [first = 0, next] = uids;
+  if (page.length > 1) {
+    const listed = await unlessRefused(connection, list(page));
+    // What the search found and the listing left out is not passed over: fetching it shows whether it is gone.
+    if (listed !== undefined) return withUndescribed(page, listed);
+    return listFirst(connection, uids, Math.ceil(page.length / 2), after, scope);
+  }
+  try {
+    return withUndescribed(page, await list(page));
+  } catch (error) {
+    if (next === undefined || !isRefusedListing(error, connection)) throw error;
+    await list([next]);
+    return [undescribed(first)];
+  }
+}
+
+/** All of these, in this order. */
+export function withUndescribed(uids: readonly number[], mails: readonly ListedMail[]): ListedMail[] {
+  const byUid = new Map(mails.map((mail) => [mail.uid, mail]));
+  return uids.map((uid) => byUid.get(uid) ?? undescribed(uid));
+}
+
+/** What was being listed or fetched may be why: the connection ended, or the server refused a FETCH. */
+export function mayBeOfMails(error: unknown, connection: ImapConnection): error is ImapError {
+  return error instanceof ImapError && (!connection.isOpen() || error.refused === 'FETCH');
+}
+
+/** It may be about one of the mails; a plea to ask less is about all of them. */
+function isRefusedListing(error: unknown, connection: ImapConnection): boolean {
+  return (
+    error instanceof ImapError &&
+    error.refused === 'FETCH' &&
+    error.fault !== 'throttle' &&
+    error.fault !== 'quota' &&
+    connection.isOpen()
+  );
+}
+
+async function unlessRefused(
+  connection: ImapConnection,
+  listing: Promise<ListedMail[]>,
+): Promise<ListedMail[] | undefined> {
+  try {
+    return await listing;
+  } catch (error) {
+    if (isRefusedListing(error, connection)) return undefined;
+    throw error;
+  }
+}
+
+/** Mails by their UIDs. Those that are gone are left out; of a refused listing nobody knows which those are. */
 export async function listMails(
   connection: ImapConnection,
   uids: readonly number[],
@@ -63,10 +130,9 @@ export async function listMails(
 ): Promise<ListedMail[]> {
   if (uids.length === 0) return [];
   const unreadable = connection.unreadableRows();
-  const mails = await fetchListing(connection, rangesOf(uids), 0, scope);
-  if (connection.unreadableRows() === unreadable) return mails;
-  const byUid = new Map(mails.map((mail) => [mail.uid, mail]));
-  return uids.map((uid) => byUid.get(uid) ?? undescribed(uid));
+  const mails = await unlessRefused(connection, fetchListing(connection, rangesOf(uids), 0, scope));
+  if (mails !== undefined && connection.unreadableRows() === unreadable) return mails;
+  return withUndescribed(uids, mails ?? []);
 }
 
 /**
@@ -90,17 +156,11 @@ async function fetchListing(
   after: number,
   scope: string,
 ): Promise<ListedMail[]> {
-  const isGmail = connection.has('X-GM-EXT-1');
-  const query = {
-    uid: true,
-    size: true,
-    internalDate: true,
-    ...(isGmail && { labels: true, threadId: true }),
-  };
-  const rows = await connection.run(
-    (client) => client.fetchAll(range, query, { uid: true }),
-    LISTING_DEADLINE_MS,
-  );
+  const rows = await fetchRows(connection, range, listingQuery(connection), {
+    isWanted: ({ uid }) => !isUid(uid) || uid > after,
+    mostBytes: MOST_LISTING_BYTES,
+    deadlineMs: LISTING_DEADLINE_MS,
+  });
   // Left out, it would be passed by the cursor as soon as a later one is read.
   if (rows.some((row) => !isUid(row.uid) && (row.size !== undefined || row.internalDate !== undefined))) {
     throw new ImapError('protocol', 'the server lists mails without UIDs');
@@ -110,11 +170,16 @@ async function fetchListing(
   for (const row of rows)
     if (isUid(row.uid)) byUid.set(row.uid, { ...byUid.get(row.uid), ...withoutGaps(row) });
   const mails = [...byUid.values()]
-    .filter(({ uid }) => uid > after)
     .sort((a, b) => a.uid - b.uid)
-    .map((row) => toListed(row, isGmail, scope));
+    .map((row) => describeMail(connection, row, scope));
   await refuseImpossibleUids(connection, after, mails);
   return mails;
+}
+
+/** What says what a mail is; of its id imapflow asks for the best that the server has, whatever else is asked for. */
+export function listingQuery(connection: ImapConnection): FetchQueryObject {
+  const isGmail = connection.has('X-GM-EXT-1');
+  return { uid: true, size: true, internalDate: true, ...(isGmail && { labels: true, threadId: true }) };
 }
 
 /** A UID that the server has not come to yet would have the cursor pass all that arrives from now on. */
@@ -154,6 +219,7 @@ function undescribed(uid: number): ListedMail {
     identity: { base: 'content' },
     threadId: null,
     labels: new Set(),
+    isDescribed: false,
   };
 }
 
@@ -161,7 +227,9 @@ function isUid(uid: unknown): uid is number {
   return typeof uid === 'number' && Number.isSafeInteger(uid) && uid > 0 && uid <= MAX_UID;
 }
 
-function toListed(row: FetchMessageObject, isGmail: boolean, scope: string): ListedMail {
+/** @param scope what an EMAILID is unique in. */
+export function describeMail(connection: ImapConnection, row: FetchMessageObject, scope: string): ListedMail {
+  const isGmail = connection.has('X-GM-EXT-1');
   return {
     uid: row.uid,
     sizeBytes: row.size,
@@ -169,6 +237,7 @@ function toListed(row: FetchMessageObject, isGmail: boolean, scope: string): Lis
     identity: identityOf(row.emailId, isGmail, scope),
     threadId: isGmail && row.threadId !== undefined ? gmailIdFromDecimal(row.threadId) : null,
     labels: row.labels ?? new Set(),
+    isDescribed: true,
   };
 }
 

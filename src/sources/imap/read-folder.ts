@@ -1,7 +1,14 @@
 import type { ImapFlow, MailboxObject } from 'imapflow';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMails, listMailsBehind, searchUids } from './listing.ts';
+import {
+  LISTING_PAGE,
+  listMails,
+  listMailsBehind,
+  mayBeOfMails,
+  refuseUidToCome,
+  searchUids,
+} from './listing.ts';
 import { mailPlaceOf, placeOf } from './place.ts';
 import { type MailResult, type ReadTools, readMails } from './read-mails.ts';
 import { type FolderCursor, held, type PassedMail, type SessionStore } from './session-store.ts';
@@ -16,8 +23,6 @@ import { type FolderCursor, held, type PassedMail, type SessionStore } from './s
 
 export type FolderTools = Omit<ReadTools, 'folder' | 'isCautious'> & {
   store: SessionStore;
-  /** What an EMAILID is unique in. */
-  scope: string;
   /** From when on mail of a folder that has no cursor is wanted. */
   newFolderSince: Date;
   /** When the last mail was received that others had stored before this session woke up. */
@@ -34,6 +39,10 @@ export type Folder = {
   cursor: FolderCursor | undefined;
   /** When its place was last written down. */
   notedAt: Date | undefined;
+  /** HIGHESTMODSEQ when it was last opened. */
+  modSeq?: string | null;
+  /** A UID that the server has given out, and how many probes have told so since the cursor stood before it. */
+  told?: { uid: number; probes: number } | undefined;
 };
 
 const MINUTE_MS = 60_000;
@@ -46,9 +55,18 @@ const DAY_MS = 24 * HOUR_MS;
 const RESCAN_OVERLAP_MS = 3 * DAY_MS;
 /** Between the clocks of two paths of one mailbox. */
 const STANDBY_MARGIN_MS = HOUR_MS;
-/** Connections that ended while the same mails were listed or fetched: from then on each by itself, and then past the first. */
+/**
+ * Connections that ended, and refusals, while the same mails were listed or fetched: from then on each by itself, and then past
+ * the first. What says that it is asked too much may mean one mail by that; each time it is waited for as if it meant us.
+ */
 const CAUTIOUS_AFTER_STRIKES = 2;
 const PASS_AFTER_STRIKES = 4;
+/**
+ * What a server has given UIDs and does not list, so many probes long, has gone before it was read: the cursor passes it. Until
+ * then it may not be shown yet.
+ */
+const GONE_AFTER_PROBES = 5;
+const MAX_GONE = 100_000;
 const FIRST_RETRY_MS = MINUTE_MS;
 /** Its place in memory is written down again after so long, although nothing has changed. */
 const NOTE_EACH_MS = HOUR_MS;
@@ -75,9 +93,12 @@ export async function openFolder(
     connection.close();
     throw new ImapError('protocol', 'the connection is no longer logged in');
   });
+  // As it is before anything is read: imapflow moves its own with each row.
+  folder.modSeq = mailbox.highestModseq?.toString() ?? null;
   const uidValidity = Number(mailbox.uidValidity ?? 0);
   const lastUid = await lastUidOf(connection, mailbox);
-  const { cursor } = folder;
+  const { cursor, told } = folder;
+  if (told !== undefined && lastUid < told.uid) folder.told = undefined;
   if (cursor === undefined) {
     const { path, role } = folder;
     const since = lastUid === 0 ? null : tools.newFolderSince;
@@ -145,6 +166,7 @@ async function jump(
     }),
   );
   folder.cursor = { ...from, ...to, modSeq: null, strikes: 0 };
+  folder.told = undefined;
 }
 
 /**
@@ -191,7 +213,7 @@ export async function readFolder(
   if (cursor === undefined) throw new ImapError('internal', 'a folder is read before it was opened');
   let hasStubs = false;
   let isAtEnd = expected === 0;
-  /** So many of the next are listed and fetched one by one: something among them ends connections. */
+  /** So many of the next are listed and fetched one by one: the server refuses something among them, or hangs up. */
   let singly = cursor.strikes >= CAUTIOUS_AFTER_STRIKES ? LISTING_PAGE : 0;
   while (!isAtEnd) {
     // One that ended while nothing was read says nothing of the mails.
@@ -209,33 +231,53 @@ export async function readFolder(
       }
       isAtEnd = !hasMore;
     } catch (error) {
-      const isSuspect =
-        error instanceof ImapError && wasOpen && !connection.isOpen() && !tools.signal.aborted;
-      if (isSuspect) await store.noteStrike(folder.path);
+      if (wasOpen && mayBeOfMails(error, connection) && !tools.signal.aborted) {
+        cursor.strikes++;
+        await store.noteStrike(folder.path);
+      }
       throw error;
     }
     // There may be more than were expected: the next page finds out.
     expected = undefined;
   }
-  await noteEnd(connection, folder, cursor, tools);
+  await passGone(cursor);
+  await noteEnd(folder, cursor, tools);
   return { hasStubs, isAtEnd };
 
   /** By a search, which does not look at it: it may end connections as soon as it is listed. */
   async function passFirst(after: number): Promise<boolean> {
     const [uid] = await searchUids(connection, { uid: `${after + 1}:*` }, after);
     if (uid === undefined) return false;
-    await keep([{ uid, key: null, outcome: 'retry', error: 'connections end while it is read' }]);
+    // By a UID that was made up the cursor would pass what is still to get one.
+    await refuseUidToCome(connection, uid);
+    const error = 'the server hangs up or refuses whenever it is to be read';
+    await keep([{ uid, key: null, outcome: 'retry', error }]);
     return true;
+  }
+
+  /** The folder was told to have come so far before it was read to its end. */
+  async function passGone(at: FolderCursor): Promise<void> {
+    const { told } = folder;
+    if (told === undefined) return;
+    const gone = told.uid - at.uid;
+    if (gone > 0 && gone < MAX_GONE && told.probes >= GONE_AFTER_PROBES) await move(at, told.uid, []);
+  }
+
+  async function move(at: FolderCursor, to: number, passed: readonly PassedMail[]): Promise<void> {
+    const { uidValidity, uid: from } = at;
+    const modSeq = folder.modSeq ?? null;
+    held(await store.keepPage({ path: folder.path, uidValidity, from, to, passed, modSeq }));
+    at.uid = to;
+    at.modSeq = modSeq ?? at.modSeq;
   }
 
   async function keep(results: readonly MailResult[]): Promise<void> {
     const to = results.at(-1)?.uid;
     if (cursor === undefined || to === undefined) return;
     const { path } = folder;
-    const { uidValidity, uid: from } = cursor;
+    const { uidValidity } = cursor;
     const passed = results.flatMap((result) => passedOf(result, path, uidValidity));
-    held(await store.keepPage({ path, uidValidity, from, to, passed }));
-    cursor.uid = to;
+    await move(cursor, to, passed);
     cursor.strikes = 0;
     // A backlog takes longer than an outage that is told of.
     tools.noteAlive(results.some(({ outcome }) => outcome === 'stored'));
@@ -250,15 +292,8 @@ function passedOf(result: MailResult, path: string, uidValidity: number): Passed
   return [{ providerId: mailPlaceOf(path, uidValidity, uid), status, error, key, dueInMs: FIRST_RETRY_MS }];
 }
 
-async function noteEnd(
-  connection: ImapConnection,
-  folder: Folder,
-  cursor: FolderCursor,
-  tools: FolderTools,
-): Promise<void> {
-  const { mailbox } = connection.client;
-  const modSeq = mailbox === false ? null : (mailbox.highestModseq?.toString() ?? null);
-  await noteRead(folder, cursor, modSeq, tools);
+async function noteEnd(folder: Folder, cursor: FolderCursor, tools: FolderTools): Promise<void> {
+  await noteRead(folder, cursor, folder.modSeq ?? cursor.modSeq, tools);
 }
 
 /**
@@ -277,5 +312,5 @@ export async function noteRead(
   if (isNoted && cursor.refusals === 0 && cursor.strikes === 0) return;
   await store.noteRead({ path: folder.path, modSeq });
   folder.notedAt = cursor.readAt;
-  Object.assign(cursor, { modSeq, refusals: 0, parkedUntil: null, strikes: 0 });
+  Object.assign(cursor, { modSeq, refusals: 0, strikes: 0 });
 }

@@ -3,8 +3,8 @@ import { keyOfIdentity } from '../../core/dedupe.ts';
 import { isPassedOver } from '../../core/passed-over.ts';
 import type { RawMail } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
+import { type Fetched, fetchMails } from './fetch-mails.ts';
 import { gmailLabelsOf } from './gmail-labels.ts';
-import { ImapError } from './imap-error.ts';
 import { type ListedMail, rangesOf, refuseUidToCome, searchUids } from './listing.ts';
 import type { SessionStore, TakeMail } from './session-store.ts';
 
@@ -21,9 +21,9 @@ export type ReadTools = {
   budget: ByteBudget;
   /** Larger mails are taken with their headers alone. */
   maxMailBytes: number;
+  /** What an EMAILID is unique in. */
+  scope: string;
   folder: { path: string; role: string | null };
-  /** Mail that was sent is wanted too. */
-  sent: boolean;
   /** One mail a FETCH: something among these ends connections. */
   isCautious: boolean;
   /** The session is to end: a connection that does so is no fault of the mail that was being fetched. */
@@ -37,23 +37,12 @@ const PAGE_MAILS = 64;
 const FREE_BYTES = 64 * 1024;
 /** The largest mails are not said the size of. */
 const UNKNOWN_BYTES = PAGE_BYTES;
-const FETCH_DEADLINE_MS = 60_000;
-/** A slower server would hold up the folder for hours, and the memory too. */
-const LEAST_BYTES_PER_SECOND = 50_000;
-
 const CATEGORIES = {
   CATEGORY_PROMOTIONS: 'promotions',
   CATEGORY_SOCIAL: 'social',
   CATEGORY_UPDATES: 'updates',
   CATEGORY_FORUMS: 'forums',
 } as const;
-
-type Fetched = {
-  listed: ListedMail;
-  bytes: Uint8Array | undefined;
-  isTruncated: boolean;
-  error: string | undefined;
-};
 
 /** Fetched mails; `letGo` when their bytes are needed no more. */
 type Page = { fetched: Fetched[]; letGo: () => void };
@@ -105,7 +94,7 @@ export async function* readMails(
     if (bytes === undefined)
       return { ...base, outcome: 'missing', error: 'it was gone when it was to be fetched' };
     const mail = toRawMail(listed, bytes, isTruncated, categories.get(listed.uid) ?? [], tools);
-    if (listed.identity.base === 'gmail' && isPassedOver(mail.labels, { sent: tools.sent })) {
+    if (listed.identity.base === 'gmail' && isPassedOver(mail.labels, {})) {
       return { ...base, outcome: 'settled' };
     }
     const taken = await tools.take(mail, mails.length > 1);
@@ -187,7 +176,7 @@ async function fetchPage(
   page: readonly ListedMail[],
   tools: ReadTools,
 ): Promise<Page> {
-  const { budget, maxMailBytes, signal } = tools;
+  const { budget, maxMailBytes, scope, signal } = tools;
   const isWhole = ({ sizeBytes }: ListedMail) => sizeBytes === undefined || sizeBytes <= maxMailBytes;
   const whole = page.filter(isWhole);
   const large = page.filter((mail) => !isWhole(mail));
@@ -195,86 +184,17 @@ async function fetchPage(
   const letGo = bytes <= FREE_BYTES ? () => {} : await budget.take(bytes, signal);
   try {
     const fetched = [
-      ...(await fetchMails(connection, whole, false, bytes)),
-      ...(await fetchMails(connection, large, true, bytes)),
+      ...(await fetchMails(connection, whole, { isTruncated: false, bytes, maxMailBytes, scope })),
+      ...(await fetchMails(connection, large, { isTruncated: true, bytes, maxMailBytes, scope })),
     ];
-    const gone = fetched
-      .filter(({ bytes: found, error }) => found === undefined && error === undefined)
-      .at(-1);
-    // Passed as one that is gone, a UID that was made up would have the cursor pass what is still to get one.
+    const gone = fetched.filter(({ bytes: found }) => found === undefined).at(-1);
+    // Passed as one that is gone or cannot be had, a UID that was made up would have the cursor pass what is still to get one.
     if (gone !== undefined) await refuseUidToCome(connection, gone.listed.uid);
     return { fetched, letGo };
   } catch (error) {
     letGo();
     throw error;
   }
-}
-
-/** Asks for all at once, and for each by itself when the server refuses that. */
-async function fetchMails(
-  connection: ImapConnection,
-  mails: readonly ListedMail[],
-  isTruncated: boolean,
-  bytes: number,
-): Promise<Fetched[]> {
-  if (mails.length === 0) return [];
-  try {
-    const found = await fetchBytes(connection, mails, isTruncated, bytes);
-    const missing = mails.filter(({ uid }) => !found.has(uid));
-    const isThere = missing.length === 0 ? new Set() : await findThere(connection, missing);
-    return mails.map((listed) => ({
-      listed,
-      bytes: found.get(listed.uid),
-      isTruncated,
-      error: isThere.has(listed.uid) ? 'the server lists it and does not give it' : undefined,
-    }));
-  } catch (error) {
-    if (
-      !(error instanceof ImapError) ||
-      !connection.isOpen() ||
-      error.fault === 'throttle' ||
-      error.fault === 'quota'
-    ) {
-      throw error;
-    }
-    const [first] = mails;
-    if (mails.length === 1 && first !== undefined) {
-      return [{ listed: first, bytes: undefined, isTruncated, error: error.message }];
-    }
-    const fetched: Fetched[] = [];
-    for (const mail of mails) fetched.push(...(await fetchMails(connection, [mail], isTruncated, bytes)));
-    return fetched;
-  }
-}
-
-/** Bytes by UID, of those that were asked for: a server may tell of others. */
-async function fetchBytes(
-  connection: ImapConnection,
-  mails: readonly ListedMail[],
-  isTruncated: boolean,
-  bytes: number,
-): Promise<Map<number, Uint8Array>> {
-  const query = { uid: true, ...(isTruncated ? { headers: true } : { source: true }) };
-  const deadlineMs = FETCH_DEADLINE_MS + (bytes / LEAST_BYTES_PER_SECOND) * 1000;
-  const range = rangesOf(mails.map(({ uid }) => uid));
-  const rows = await connection.run(
-    (client) => client.fetchAll(range, query, { uid: true }),
-    deadlineMs,
-    LEAST_BYTES_PER_SECOND,
-  );
-  return new Map(
-    rows.flatMap(({ uid, source, headers }) => {
-      // False, which its type does not say, for NIL: so servers answer of a mail that is removed while they look for it.
-      const found: Buffer | false | undefined = isTruncated ? headers : source;
-      return found ? [[uid, found] as const] : [];
-    }),
-  );
-}
-
-async function findThere(connection: ImapConnection, mails: readonly ListedMail[]): Promise<Set<unknown>> {
-  const range = rangesOf(mails.map(({ uid }) => uid));
-  const rows = await connection.run((client) => client.fetchAll(range, { uid: true }, { uid: true }));
-  return new Set(rows.map(({ uid }) => uid));
 }
 
 function toRawMail(

@@ -11,7 +11,6 @@ export type FolderCursor = {
   modSeq: string | null;
   readAt: Date;
   refusals: number;
-  parkedUntil: Date | null;
   strikes: number;
 };
 
@@ -62,6 +61,8 @@ export type SessionStore = {
     from: number;
     to: number;
     passed: readonly PassedMail[];
+    /** HIGHESTMODSEQ before the page was read; null: not told. */
+    modSeq: string | null;
   }): Promise<boolean>;
   jumpFolder(jump: FolderJump): Promise<boolean>;
   noteRead(folder: { path: string; modSeq: string | null }): Promise<void>;

@@ -20,7 +20,12 @@ export type GivenTools = Omit<SessionTools, 'onBacklog' | 'lookForFolders' | 'wa
 export type SessionTools = FolderTools & {
   /** @param signal ends the attempt. */
   open(signal: AbortSignal): Promise<ImapConnection>;
-  note(state: 'authenticated' | 'syncing' | 'idle' | 'polling', mode: 'idle' | 'poll' | null): void;
+  /** @param reason why it is not as good as its state says. */
+  note(
+    state: 'authenticated' | 'syncing' | 'idle' | 'polling',
+    mode: 'idle' | 'poll' | null,
+    reason?: string | null,
+  ): void;
   /** There may be gaps to fill or stubs to fetch; for the connection of the session that does it. */
   onBacklog(): void;
   /** From time to time: ends the session in order when there are folders that it does not watch, so that the next one does. */

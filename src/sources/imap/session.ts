@@ -78,7 +78,11 @@ export async function runSession(settings: SessionSettings, given: GivenTools): 
     // Asked before any is read: what comes from one folder would have the next go on behind it.
     const lastAt = settings.isWakingUp ? await given.store.findLastReceivedAt() : undefined;
     const wakesFrom = lastAt ?? given.newFolderSince;
-    const tools: SessionTools = { ...given, onBacklog, lookForFolders, wakesFrom };
+    // Without its main folder a source is nothing that a standby may rely on, whatever comes from the others.
+    const noteAlive = (hasMail: boolean) => {
+      if (!watches[0]?.folders[0]?.refusal) given.noteAlive(hasMail);
+    };
+    const tools: SessionTools = { ...given, noteAlive, onBacklog, lookForFolders, wakesFrom };
     for (const watch of watches) bells.push(watch.bell);
     tools.onReady(() => {
       for (const { bell, lookNow } of watches) {
@@ -132,7 +136,10 @@ async function findFolders(
     });
   const { folders: chosen, missing } = chooseFolders(listed, wanted, provider);
   const lost = missing.flatMap((wish) => cursors.filter((cursor) => isWished(wish, cursor)));
-  const known = chosen.length > 0 ? [...chosen, ...lost] : cursors;
+  // A LIST without the main folder makes no other one the main one.
+  const lostMain = lost.filter(({ path, role }) => path.toUpperCase() === 'INBOX' || role === '\\All');
+  const known =
+    chosen.length > 0 ? [...lostMain, ...chosen, ...lost.filter((one) => !lostMain.includes(one))] : cursors;
   if (known.length === 0 && listed.length > 0) {
     const names = missing.map((one) => ('path' in one ? `"${one.path}"` : `of role ${one.role}`)).join(', ');
     throw new ImapError('folder', `the account has no folder ${names}`);
@@ -174,7 +181,13 @@ function planWatches(
 
 function createWatch(folders: readonly Folder[], isFirst: boolean): Watch {
   const watch: Watch = {
-    folders: folders.map((folder) => ({ ...folder, isDue: true, parkedUntilMs: 0, existsSeen: 0 })),
+    folders: folders.map((folder) => ({
+      ...folder,
+      isDue: true,
+      parkedUntilMs: 0,
+      refusal: null,
+      existsSeen: 0,
+    })),
     isFirst,
     bell: createBell(),
     hasBacklog: isFirst,

@@ -1,7 +1,7 @@
 import { createBacklog, isOfFolder } from './backlog.ts';
 import type { Bell } from './bell.ts';
 import type { ImapConnection } from './connection.ts';
-import { readStatuses, standingOf } from './folder-status.ts';
+import { type FolderStatus, readStatuses, standingOf } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
 import { type Folder, noteRead, openFolder, readFolder } from './read-folder.ts';
 import type { SessionSettings, SessionTools } from './session-tools.ts';
@@ -12,6 +12,8 @@ export type WatchedFolder = Folder & {
   isDue: boolean;
   /** It was refused, and is left alone until then; by the monotonic clock. */
   parkedUntilMs: number;
+  /** Why, until it has been opened again. */
+  refusal: string | null;
   /** EXISTS when it was last read. */
   existsSeen: number;
 };
@@ -41,6 +43,8 @@ const SLICE_MS = 5 * SECOND_MS;
 const MAX_REFUSALS = 3;
 const REFUSED_WAIT_MS = MINUTE_MS;
 const PARKED_MS = 6 * HOUR_MS;
+/** Without its main folder a source is as good as dead: it is never left alone for longer. */
+const MAIN_PARKED_MS = 5 * MINUTE_MS;
 /** The store is away: so long until the work is tried again, and as much more by chance. */
 const STORE_WAIT_MS = 3 * SECOND_MS;
 
@@ -70,7 +74,8 @@ export async function watchFolders(
   let openedMs = 0;
   let nextProbeMs = performance.now() + restMs;
   let probes = 0;
-  let isResting = false;
+  /** What was last said of it; undefined while it is not at rest. */
+  let saidAtRest: string | null | undefined;
   /** The server has answered; once what it told of is read, the source is proven alive. */
   let isAnswered = true;
 
@@ -86,7 +91,7 @@ export async function watchFolders(
       await step();
     } catch (error) {
       if (!tools.isPassing(error)) throw error;
-      isResting = false;
+      saidAtRest = undefined;
       watch.hasBacklog = watch.isFirst;
       await bell.wait(STORE_WAIT_MS * (1 + tools.random()));
     }
@@ -95,9 +100,10 @@ export async function watchFolders(
   async function step(): Promise<void> {
     const openable = folders.filter(isOpenable);
     const [main] = openable;
+    if (saidAtRest !== undefined && saidAtRest !== refusalOfMain()) noteRest();
     if (main === undefined) {
-      // The session's other folders are read by the first connection, which goes on.
-      if (!watch.isFirst) return waitForFolder();
+      // The session's other folders are read by the first connection, which goes on. One folder may be locked for a moment.
+      if (!watch.isFirst || folders.some(hasTriesLeft)) return waitForFolder();
       throw new ImapError('folder', `none of the folders can be opened: ${reasonOf(folders)}`);
     }
     const due = openable.find(({ isDue }) => isDue);
@@ -159,6 +165,7 @@ export async function watchFolders(
     open = undefined;
     const expected = await openFolder(connection, folder, tools, waking.has(folder));
     waking.delete(folder);
+    folder.refusal = null;
     backlog.reopen(folder.path);
     open = folder;
     openedMs = performance.now();
@@ -170,12 +177,21 @@ export async function watchFolders(
   async function refuse(folder: WatchedFolder, error: ImapError): Promise<void> {
     open = undefined;
     const refusals = (folder.cursor?.refusals ?? 0) + 1;
+    const isMain = watch.isFirst && folder === folders[0];
     // It can be opened: what is wrong there may pass, or be about some of its mails alone.
     const isParked = error.fault === 'folder' && refusals >= MAX_REFUSALS;
-    folder.parkedUntilMs = performance.now() + (isParked ? PARKED_MS : REFUSED_WAIT_MS);
+    const parkedMs = isMain ? MAIN_PARKED_MS : PARKED_MS;
+    folder.parkedUntilMs = performance.now() + (isParked ? parkedMs : REFUSED_WAIT_MS);
+    folder.refusal = error.message;
     if (folder.cursor !== undefined) folder.cursor.refusals = refusals;
     const { path } = folder;
-    await store.noteRefused({ path, error: error.message, parkForMs: isParked ? PARKED_MS : null });
+    await store.noteRefused({ path, error: error.message, parkForMs: isParked ? parkedMs : null });
+  }
+
+  function refusalOfMain(): string | null {
+    const [main] = folders;
+    if (!watch.isFirst || main === undefined || main.refusal === null) return null;
+    return `its main folder "${main.path}" is not read: ${main.refusal}`;
   }
 
   /** Waits for what comes, and asks from time to time whether all is as it seems. */
@@ -194,8 +210,9 @@ export async function watchFolders(
   }
 
   function noteRest(): void {
-    if (!isResting) tools.note(hasIdle ? 'idle' : 'polling', hasIdle ? 'idle' : 'poll');
-    isResting = true;
+    const refusal = refusalOfMain();
+    if (saidAtRest !== refusal) tools.note(hasIdle ? 'idle' : 'polling', hasIdle ? 'idle' : 'poll', refusal);
+    saidAtRest = refusal;
   }
 
   /** It is opened again when its wait is over; until then the connection is kept alive. */
@@ -223,6 +240,7 @@ export async function watchFolders(
       }
       const isUntold = standing === undefined && open !== folder;
       if (standing === 'other' || standing === 'behind' || isUntold) folder.isDue = true;
+      folder.told = standing === 'behind' && status !== undefined ? toldAgain(folder, status) : undefined;
     }
     if (performance.now() - openedMs > restartMs) {
       // IDLE is begun anew with a look at the folder as if it were for the first time.
@@ -260,6 +278,17 @@ export async function watchFolders(
 
 function isOpenable({ parkedUntilMs }: WatchedFolder): boolean {
   return parkedUntilMs <= performance.now();
+}
+
+/** It may be locked for a moment: that ends no session. */
+function hasTriesLeft({ cursor }: WatchedFolder): boolean {
+  return cursor !== undefined && cursor.refusals < MAX_REFUSALS;
+}
+
+function toldAgain({ cursor, told }: WatchedFolder, { uidNext }: FolderStatus): Folder['told'] {
+  if (told === undefined || cursor === undefined || cursor.uid >= told.uid)
+    return { uid: uidNext - 1, probes: 1 };
+  return { ...told, probes: told.probes + 1 };
 }
 
 function reasonOf(folders: readonly WatchedFolder[]): string {

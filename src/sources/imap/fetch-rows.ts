@@ -1,0 +1,47 @@
+import type { FetchMessageObject, FetchQueryObject } from 'imapflow';
+import type { ImapConnection } from './connection.ts';
+import { ImapError } from './imap-error.ts';
+
+export type RowsWanted = {
+  /** Rows of other mails are dropped as they come: a server may tell of any, with their bytes. */
+  isWanted: (row: FetchMessageObject) => boolean;
+  /** So much of an answer is what was asked for; more of it ends the connection. */
+  mostBytes: number;
+  deadlineMs?: number | undefined;
+  leastBytesPerSecond?: number | undefined;
+};
+
+/** No listing has as many; each row takes some hundred bytes, however short its line is. */
+const MOST_ROWS = 10_000;
+
+/**
+ * The rows that a FETCH of the selected folder answers, by UID.
+ *
+ * @throws ImapError, `protocol` for an answer beyond measure.
+ */
+export async function fetchRows(
+  connection: ImapConnection,
+  range: string,
+  query: FetchQueryObject,
+  { isWanted, mostBytes, deadlineMs, leastBytesPerSecond }: RowsWanted,
+): Promise<FetchMessageObject[]> {
+  return connection.run(
+    async (client) => {
+      const rows: FetchMessageObject[] = [];
+      const before = client.stats().received;
+      for await (const row of client.fetch(range, query, { uid: true })) {
+        if (isWanted(row)) rows.push(row);
+        const bytes = client.stats().received - before;
+        if (bytes <= mostBytes && rows.length <= MOST_ROWS) continue;
+        connection.close();
+        throw new ImapError(
+          'protocol',
+          `the server answers FETCH with more than was asked for (${bytes} bytes)`,
+        );
+      }
+      return rows;
+    },
+    deadlineMs,
+    leastBytesPerSecond,
+  );
+}
