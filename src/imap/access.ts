@@ -33,6 +33,21 @@ export type AccessOptions = {
   isTrusted: (host: string) => Promise<boolean>;
 };
 
+/** Where the settings lead. `host` is undefined for a provider that is not known, and none named. */
+export function serverOf({
+  provider,
+  host,
+  port,
+  security = IMAP_PRESETS[provider].security,
+}: ImapSettings): {
+  host: string | undefined;
+  port: number;
+  security: ImapServer['security'];
+} {
+  const preset = IMAP_PRESETS[provider];
+  return { host: host ?? preset.host, port: port ?? (security === 'tls' ? preset.port : 143), security };
+}
+
 /**
  * @param onRotated told of a refresh token that came in the place of the one given.
  * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for clear text; ImapError
@@ -45,11 +60,9 @@ export async function openAccess(
   onRotated?: (refreshToken: string) => Promise<void>,
 ): Promise<ImapAccess> {
   const preset = IMAP_PRESETS[settings.provider];
-  const host = settings.host ?? preset.host;
+  const { host, port, security } = serverOf(settings);
   if (host === undefined)
     throw new MailgressError('bad_request', 'An imap source of no known provider needs a host');
-  const security = settings.security ?? preset.security;
-  const port = settings.port ?? (security === 'tls' ? preset.port : 143);
   if (security === 'none' && !(await isTrusted(host, options))) {
     throw new MailgressError(
       'egress_blocked',
