@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { ImapFlow } from 'imapflow';
 import { listenToLog } from './client-log.ts';
+import { watchForFlood } from './idle-flood.ts';
 import { ImapError, toImapError } from './imap-error.ts';
 import { resolveHost } from './resolve-host.ts';
 import { watchForStall } from './stall.ts';
@@ -163,8 +164,15 @@ async function openAt(
     failure ??= error;
     listener();
   });
-  client.on('close', () => listener());
-  client.on('exists', () => listener());
+  client.on('close', () => {
+    unasked?.stop();
+    listener();
+  });
+  client.on('exists', () => {
+    unasked?.look();
+    listener();
+  });
+  let unasked: ReturnType<typeof watchForFlood> | undefined;
 
   const connection: ImapConnection = {
     client,
@@ -174,6 +182,7 @@ async function openAt(
     isOpen: () => client.usable && !client.isClosed && !client.byeReason,
     unreadableRows: () => unreadableRows,
     async run(work, deadlineMs = timeouts.commandMs, leastBytesPerSecond = 0) {
+      unasked?.stop();
       if (!connection.isOpen()) throw lost();
       const graceMs = STALL_COMMANDS * timeouts.commandMs;
       const stopWatching =
@@ -197,6 +206,8 @@ async function openAt(
     idle() {
       // It settles when the next command breaks it, or with the connection, which that command finds.
       client.idle().catch(() => {});
+      unasked?.stop();
+      unasked = watchForFlood(() => client.stats().received, leaveFlood);
     },
     onChange(onChange) {
       listener = onChange;
@@ -216,6 +227,11 @@ async function openAt(
       reason: client.byeReason,
     };
     return toImapError(ended, { ...context, phase: 'session' });
+  }
+
+  function leaveFlood(): void {
+    failure ??= new ImapError('protocol', `${host} sends without end although nothing was asked`);
+    client.close();
   }
 
   function giveUp(): void {
