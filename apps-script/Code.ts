@@ -413,9 +413,9 @@ function postBatch_(state: State, run: Run, batch: Batch, mails: Mail[], passed:
 
 /** Whether the mails are at fault: the server says so, or it has taken something else in this very run. */
 function isRefused_(state: State, run: Run, error: unknown): boolean {
-  const { status, isOurs, isOverloaded } = Object(error);
+  const { status, isOurs, code } = Object(error);
   if (status === 413 || (isOurs && (status === 400 || status === 500))) return true;
-  if ([401, 409, 429].indexOf(status) >= 0 || isOverloaded || isForADay_(error)) return false;
+  if ([401, 409, 429].indexOf(status) >= 0 || code === 'overloaded' || isForADay_(error)) return false;
   if (status === 503 && state.failures < TRIES) return false;
   return state.lastPostAt >= run.startedAt;
 }
@@ -665,15 +665,13 @@ function send_(secret: string, id: string, body: object): unknown[] {
   });
   const status = response.getResponseCode();
   const { results, detail, code } = parseJson_(response.getContentText());
-  if (status >= 200 && status < 300 && Array.isArray(results)) return results;
-  const hint = status === 401 ? ' Put the right secret into SECRET and run rotateSecret.' : '';
+  if (status < 300 && Array.isArray(results)) return results;
+  const hint = status === 401 ? ' Put the right secret into SECRET, run rotateSecret.' : '';
   const error = new Error(`The server answers ${status}: ${detail || 'not as Mailgress does'}.${hint}`);
   const headers: { [name: string]: unknown } = Object(response.getHeaders());
   const type = String(headers['Content-Type'] || headers['content-type']);
-  const isOurs = type.indexOf('application/problem+json') === 0 && typeof code === 'string';
-  // It did nothing with the mails, and takes the same ones when it has time.
-  const isOverloaded = isOurs && code === 'overloaded';
-  throw Object.assign(error, { status, isOurs, isOverloaded, retryMs: retryAfterOf_(headers) });
+  const isOurs = /^application\/problem\+json/.test(type) && typeof code === 'string';
+  throw Object.assign(error, { status, isOurs, code, retryMs: retryAfterOf_(headers) });
 }
 
 /** Of bytes, and with bytes: from text Apps Script drops what is not ASCII. */

@@ -4,10 +4,12 @@ import { categorySchema } from './category/schema.ts';
 /** Longest text and longest html in an event, bytes of UTF-8 each. `GET /v1/messages/{id}` has them whole. */
 export const EVENT_TEXT_LIMIT_BYTES = 256 * 1024;
 
-export const addressSchema = z.object({
-  name: z.string().describe('Display name, decoded; empty if there is none'),
-  address: z.string(),
-});
+export const addressSchema = z
+  .object({
+    name: z.string().describe('Display name, decoded; empty if there is none'),
+    address: z.string(),
+  })
+  .meta({ id: 'Address' });
 
 export const placementSchema = z.enum([
   'inbox',
@@ -23,39 +25,45 @@ export const placementSchema = z.enum([
   'other',
 ]);
 
-export const attachmentSchema = z.object({
-  index: z.int().nonnegative().describe('Position in the mail; the {n} of /attachments/{n}'),
-  filename: z.string().nullable(),
-  contentType: z.string(),
-  sizeBytes: z.int().nonnegative(),
-  contentId: z.string().nullable().describe('Without angle brackets'),
-  disposition: z.enum(['attachment', 'inline']),
-  sha256: z.string().describe('Hex, of the decoded content'),
-});
+export const attachmentSchema = z
+  .object({
+    index: z.int().nonnegative().describe('Position in the mail; the {n} of /attachments/{n}'),
+    filename: z.string().nullable(),
+    contentType: z.string(),
+    sizeBytes: z.int().nonnegative(),
+    contentId: z.string().nullable().describe('Without angle brackets'),
+    disposition: z.enum(['attachment', 'inline']),
+    sha256: z.string().describe('Hex, of the decoded content'),
+  })
+  .meta({ id: 'Attachment' });
 
 /** Results are `pass`, `fail`, `none`, `softfail`, `neutral`, `policy`, `temperror` or `permerror` (RFC 8601, 2.7). */
-export const authenticationSchema = z.object({
-  spf: z.string().nullable(),
-  dkim: z
-    .array(z.object({ domain: z.string().describe('Empty if not told'), result: z.string() }))
-    .describe('One for each signature that was checked'),
-  dmarc: z.string().nullable(),
-  arc: z.string().nullable(),
-  server: z.string().nullable().describe('The server that says so'),
-  trusted: z
-    .boolean()
-    .describe('False where it cannot be told that this server wrote it: the sender may have'),
-});
+export const authenticationSchema = z
+  .object({
+    spf: z.string().nullable(),
+    dkim: z
+      .array(z.object({ domain: z.string().describe('Empty if not told'), result: z.string() }))
+      .describe('One for each signature that was checked'),
+    dmarc: z.string().nullable(),
+    arc: z.string().nullable(),
+    server: z.string().nullable().describe('The server that says so'),
+    trusted: z
+      .boolean()
+      .describe('False where it cannot be told that this server wrote it: the sender may have'),
+  })
+  .meta({ id: 'Authentication' });
 
 /**
  * Names: `spamassassin`, `rspamd`, `microsoft` (Exchange Online Protection), `proofpoint`, `mimecast`, `barracuda`,
  * `ironport` (Cisco), `symantec` (Email Security.cloud, MessageLabs), `amavis`. More may come; these stay.
  */
-export const spamFilterSchema = z.object({
-  name: z.string().describe('Which filter; lower-case and stable'),
-  verdict: z.enum(['ham', 'spam', 'unknown']).describe('unknown: it was there, and does not say'),
-  score: z.number().nullable().describe("In the filter's own measure"),
-});
+export const spamFilterSchema = z
+  .object({
+    name: z.string().describe('Which filter; lower-case and stable'),
+    verdict: z.enum(['ham', 'spam', 'unknown']).describe('unknown: it was there, and does not say'),
+    score: z.number().nullable().describe("In the filter's own measure"),
+  })
+  .meta({ id: 'SpamFilter' });
 
 export const sourceKindSchema = z.enum(['apps-script', 'gmail', 'imap', 'raw']);
 
@@ -95,14 +103,16 @@ export const mailContentSchema = z.object({
 });
 
 /** The published message: `data` of `message.received`, and (with text and html whole) `GET /v1/messages/{id}`. */
-export const messageSchema = z.object({
-  id: z.string(),
-  tenant: z.string(),
-  mailboxId: z.string(),
-  address: z.string(),
-  source: z.object({ id: z.string(), kind: sourceKindSchema }),
-  ...mailContentSchema.shape,
-});
+export const messageSchema = z
+  .object({
+    id: z.string(),
+    tenant: z.string(),
+    mailboxId: z.string(),
+    address: z.string(),
+    source: z.object({ id: z.string(), kind: sourceKindSchema }),
+    ...mailContentSchema.shape,
+  })
+  .meta({ id: 'Message' });
 
 /** A message in a list: without what makes it long. */
 export const messageSummarySchema = messageSchema.omit({ text: true, html: true, headers: true });

@@ -18,8 +18,8 @@ export type Gate = {
 const TARGET_MS = 400;
 /** Below, the store keeps up, and it does not matter how many there are. A single large mail takes some 100 ms. */
 const EASY_MS = TARGET_MS / 2;
-/** At 32 a group commit still has groups; and so many find out, while the rest is refused, when a store that was away is back. */
-const MIN_LIMIT = 32;
+/** At 16 a group commit still has groups; and so many find out, while the rest is refused, when a store that was away is back. */
+const MIN_LIMIT = 16;
 /** What the fastest store takes in a third of `TARGET_MS`; a burst of so many waits for its turn without a 503. */
 const MAX_LIMIT = 1024;
 /** A process that has just started is slow itself, and knows nothing of its store. */

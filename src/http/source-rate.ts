@@ -22,6 +22,7 @@ export function createSourceRate(
   perSecond: number,
   { nowMs = () => performance.now(), maxSources = MAX_SOURCES } = {},
 ): SourceRate {
+  if (perSecond === 0) return UNLIMITED;
   const burst = perSecond * BURST_S;
   const buckets = new Map<string, { mails: number; atMs: number }>();
 

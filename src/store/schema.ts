@@ -283,6 +283,12 @@ export const events = pgTable(
   ],
 );
 
+/** One row: the cluster that events are placed in now, by what PostgreSQL calls it; see `feed-places.ts`. */
+export const feedCluster = pgTable('feed_cluster', {
+  id: integer('id').primaryKey(),
+  systemIdentifier: bigint('system_identifier', { mode: 'bigint' }).notNull(),
+});
+
 export const endpoints = pgTable('endpoints', {
   id: id('ep', 'id').primaryKey(),
   /** Null: events of all tenants. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseAuthenticationHeader } from '../../src/core/authentication-header.ts';
+import { threadCpuMs } from '../support/cpu-time.ts';
 
 /** `server | method=result key=value ... | ...`; `-` without a server. */
 function printed(value: string): string {
@@ -106,8 +107,8 @@ describe('parseAuthenticationHeader', () => {
   for (const piece of hostile)
     test(`takes 500 kB of ${JSON.stringify(piece)} in no time`, () => {
       const value = `x.org; spf=pass ${piece.repeat(500_000 / piece.length)}`;
-      const startedMs = performance.now();
+      const startedMs = threadCpuMs();
       parseAuthenticationHeader(value);
-      assert.ok(performance.now() - startedMs < 100);
+      assert.ok(threadCpuMs() - startedMs < 100);
     });
 });

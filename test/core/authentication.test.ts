@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { readAuthentication } from '../../src/core/authentication.ts';
 import type { MailContent } from '../../src/core/message.ts';
 import type { Receiver } from '../../src/core/receiver.ts';
+import { threadCpuMs } from '../support/cpu-time.ts';
 
 type Authentication = MailContent['authentication'];
 
@@ -448,9 +449,9 @@ describe('hostile headers of 500 kB take no time', () => {
   for (const [what, block] of table)
     test(what, () => {
       const headers = headersOf(`${block}\nAuthentication-Results: x; spf=pass`);
-      const startedMs = performance.now();
+      const startedMs = threadCpuMs();
       readAuthentication(headers, by('gmail', ['a.example']));
       readAuthentication(headers, by(null));
-      assert.ok(performance.now() - startedMs < 100);
+      assert.ok(threadCpuMs() - startedMs < 100);
     });
 });

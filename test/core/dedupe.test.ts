@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { dedupeKeyOf } from '../../src/core/dedupe.ts';
+import { threadCpuMs } from '../support/cpu-time.ts';
 import { rawMail } from '../support/raw-mail.ts';
 
 const ID = '<1@example.com>';
@@ -167,9 +168,9 @@ describe('without a Message-ID', () => {
 
 test('takes 25 MB in well under a second', () => {
   const mail = Buffer.from(`A: b\r\n\r\n${`${'x'.repeat(76)}\r\n`.repeat(330_000)}`);
-  const startedMs = performance.now();
+  const startedMs = threadCpuMs();
   dedupeKeyOf(rawMail(mail), { messageId: ID });
-  assert.ok(performance.now() - startedMs < 1_500);
+  assert.ok(threadCpuMs() - startedMs < 1_500);
 });
 
 test('the key of a mail whose lines end in CR alone is what it was before its headers were read', () => {

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { isActiveAt } from '../../src/core/rules/active-hours.ts';
 import { holdsPattern } from '../../src/core/rules/text-patterns.ts';
 import { judge, type RuledMail, rulesSchema } from '../../src/core/rules.ts';
+import { threadCpuMs } from '../support/cpu-time.ts';
 
 const MAILBOX = `mbx_${'1'.repeat(32)}`;
 const OTHER = `mbx_${'2'.repeat(32)}`;
@@ -231,7 +232,7 @@ describe('rules that can be none are refused', () => {
 });
 
 test('a hostile subject costs its pattern little', () => {
-  const startedMs = performance.now();
+  const startedMs = threadCpuMs();
   assert.equal(holdsPattern('a'.repeat(20_000), `${'*a'.repeat(90)}*b`), false);
-  assert.ok(performance.now() - startedMs < 2000);
+  assert.ok(threadCpuMs() - startedMs < 2000);
 });

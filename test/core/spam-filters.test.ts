@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { readSpamFilters } from '../../src/core/spam-filters.ts';
+import { threadCpuMs } from '../support/cpu-time.ts';
 
 /** `name verdict score`, for each filter. */
 function printed(...lines: string[]): string[] {
@@ -246,15 +247,15 @@ describe('hostile headers of 500 kB take no time', () => {
   for (const piece of [' ', ';', 'score=', '-', '9', 'rule=', ':[', 'a:b;', 'tag'])
     test(`full of ${JSON.stringify(piece)}`, () => {
       const lines = names.map((name) => `${name}: ${piece.repeat(100_000 / piece.length)}`);
-      const startedMs = performance.now();
+      const startedMs = threadCpuMs();
       printed(...lines);
-      assert.ok(performance.now() - startedMs < 100);
+      assert.ok(threadCpuMs() - startedMs < 100);
     });
 
   test('of many names', () => {
     const lines = Array.from({ length: 50_000 }, (_, n) => `X-${n}: a`);
-    const startedMs = performance.now();
+    const startedMs = threadCpuMs();
     printed(...lines);
-    assert.ok(performance.now() - startedMs < 500);
+    assert.ok(threadCpuMs() - startedMs < 500);
   });
 });

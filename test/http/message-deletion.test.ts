@@ -50,6 +50,21 @@ async function tablesWith(text: string): Promise<string[]> {
   return found;
 }
 
+test('what a consumer answered to a deleted message is gone with it', async () => {
+  const { id } = (await service.api('POST', '/v1/endpoints', { url: 'https://example.com/' })).body;
+  const { messageId } = await pushMail('d0');
+  await query(
+    service.databaseUrl,
+    `INSERT INTO attempts (id, delivery_id, started_at, duration_ms, status_code, response_excerpt)
+     SELECT gen_random_uuid(), id, now(), 1, 500, 'no room for ${WORD}' FROM deliveries
+     WHERE event_id = '${uuidOf(messageId)}'`,
+  );
+  assert.deepEqual(await tablesWith(WORD), ['attempts', 'messages', 'raw_mails']);
+  assert.equal((await remove(messageId)).status, 204);
+  assert.deepEqual(await tablesWith(WORD), []);
+  assert.equal((await service.api('DELETE', `/v1/endpoints/${id}`)).status, 204);
+});
+
 test('a deleted message is gone with its texts and bytes, and never comes again', async () => {
   const { messageId } = await pushMail('d1');
   assert.deepEqual(await tablesWith(WORD), ['messages', 'raw_mails']);

@@ -29,6 +29,14 @@ test('a burst of ten seconds goes through, then so many mails a second', () => {
   assert.ok(rate.waitMs('a') > 0, 'a pause saves no more than the burst');
 });
 
+test('a limit of 0 is none', () => {
+  const rate = createSourceRate(0);
+  for (let push = 0; push < 3; push++) {
+    rate.take('a', 10_000);
+    assert.equal(rate.waitMs('a'), 0);
+  }
+});
+
 test('a batch is taken whole, and the next one waits until it is paid back', () => {
   const { nowMs, pass } = createClock();
   const rate = createSourceRate(100, { nowMs });

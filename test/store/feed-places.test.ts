@@ -69,6 +69,17 @@ for (const time of ['first', 'second'])
     assert.equal(await raiseFeed(database.sql), false);
   });
 
+test('a reader whose place is behind all events, of a busier cluster, sees what comes in a younger one', async () => {
+  const { next } = await readAll(FEED_START);
+  // Transactions that appended nothing: readers are given the place up to which there is nothing.
+  const ahead = { ...next, xid: String(BigInt(next.xid) + 1_000_000_000n) };
+  await database.sql`UPDATE feed_cluster SET system_identifier = system_identifier + 1`;
+  assert.equal(await raiseFeed(database.sql), true);
+  const n = await append();
+  assert.deepEqual((await readAll(ahead)).ns, [n]);
+  assert.equal(await raiseFeed(database.sql), false);
+});
+
 test('of several processes that start at once one raises it, and what they write then is behind the old', async () => {
   await moveFromBusierCluster();
   const old = count;
