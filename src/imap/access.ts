@@ -29,7 +29,7 @@ export type AccessOptions = {
   microsoft: MicrosoftConfig;
   /** Posts to a token URL that a user named. */
   post: NonNullable<TokenOptions['post']>;
-  /** Whether a host may be talked to in clear text. */
+  /** Whether a token URL's host may be talked to in clear text; a mail server's is judged where it is dialled. */
   isTrusted: (host: string) => Promise<boolean>;
 };
 
@@ -50,7 +50,7 @@ export function serverOf({
 
 /**
  * @param onRotated told of a refresh token that came in the place of the one given.
- * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for clear text; ImapError
+ * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for a token URL in clear text; ImapError
  *   `network` for a name that DNS does not tell.
  */
 export async function openAccess(
@@ -63,12 +63,6 @@ export async function openAccess(
   const { host, port, security } = serverOf(settings);
   if (host === undefined)
     throw new MailgressError('bad_request', 'An imap source of no known provider needs a host');
-  if (security === 'none' && !(await isTrusted(host, options))) {
-    throw new MailgressError(
-      'egress_blocked',
-      `${host} may not be talked to in clear text: use tls or starttls, or name it in MAILGRESS_EGRESS_ALLOW`,
-    );
-  }
   const server = { host, port, security, advice: preset.advice };
   if (credentials.type === 'password') {
     const { user, password: pass } = credentials;

@@ -8,6 +8,8 @@ import { until } from './stage.ts';
 const server = await startScriptedServer({ mails: [{ raw: 'Subject: a\r\n\r\nx' }] });
 after(() => server.stop());
 
+const resolve = async (address: string) => [{ address }];
+
 const FLOODS: [name: string, line: (at: number) => string][] = [
   ['new mail', (at) => `* ${at + 1} EXISTS`],
   ['that it is there', () => '* OK still here'],
@@ -29,7 +31,7 @@ for (const [name, line] of FLOODS)
         ...{ host: '127.0.0.1', port: server.port, security: 'none', advice: '' },
         auth: { user: 'u', pass: 'p' },
       },
-      { resolve: async (address) => [{ address }], version: '1', maxMailBytes: 1_000_000 },
+      { resolve, resolveInClear: resolve, version: '1', maxMailBytes: 1_000_000 },
       AbortSignal.timeout(20_000),
     );
     await connection.run((client) => client.mailboxOpen('INBOX', { readOnly: true }));

@@ -22,6 +22,8 @@ export type ImapAuth = { user: string; pass: string } | { user: string; accessTo
 export type ConnectTools = {
   /** The addresses that the host may be dialled at; throws for one that may not be reached. */
   resolve: (host: string) => Promise<{ address: string }[]>;
+  /** The same for clear text: also throws for one that the password may not be sent to so. Asked apart, a name could change between. */
+  resolveInClear: (host: string) => Promise<{ address: string }[]>;
   /** Names us to the server (RFC 2971). */
   version: string;
   /** The largest mail that is read whole. */
@@ -97,7 +99,8 @@ export async function openConnection(
 ): Promise<ImapConnection> {
   signal.throwIfAborted();
   const timeouts = { ...DEFAULT_TIMEOUTS, ...tools.timeouts };
-  const addresses = await resolveHost(server.host, tools.resolve, timeouts.connectMs, signal);
+  const resolve = server.security === 'none' ? tools.resolveInClear : tools.resolve;
+  const addresses = await resolveHost(server.host, resolve, timeouts.connectMs, signal);
   for (const [at, address] of addresses.entries()) {
     // One that hangs up on logins would be asked for one at each of its addresses, each time.
     let isGreeted = false;
