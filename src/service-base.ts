@@ -127,6 +127,7 @@ export function imapOptions(
     access: { google, microsoft, post: createGuardedPost(egress), isTrusted: egress.isTrusted },
     connect: {
       resolve: egress.resolveAllowed,
+      resolveInClear: egress.resolveTrusted,
       version,
       maxMailBytes: bodyLimitBytes,
       ca: imapCa,

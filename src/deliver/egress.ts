@@ -34,6 +34,9 @@ export type Egress = {
    * are not on the public internet. Throws as `resolveAllowed`.
    */
   isTrusted(host: string): Promise<boolean>;
+
+  /** As `resolveAllowed`, for clear text: also throws `egress_blocked` for a host that is not trusted, at these very addresses. */
+  resolveTrusted(host: string): Promise<ResolvedAddress[]>;
 };
 
 /**
@@ -106,15 +109,26 @@ export function createEgress(options: {
     },
 
     async isTrusted(text) {
-      if (hosts.has(canonicalHost(text))) return true;
+      return hosts.has(canonicalHost(text)) || areInside(await egress.resolveAllowed(text));
+    },
+
+    async resolveTrusted(text) {
       const found = await egress.resolveAllowed(text);
-      return found.every(({ address }) => {
-        const parsed = parseAddress(address);
-        return parsed !== undefined && !isGlobal(parsed);
-      });
+      if (hosts.has(canonicalHost(text)) || areInside(found)) return found;
+      throw new MailgressError(
+        'egress_blocked',
+        `${text} may not be talked to in clear text: use tls or starttls, or name it in MAILGRESS_EGRESS_ALLOW`,
+      );
     },
   };
   return egress;
+}
+
+function areInside(addresses: readonly ResolvedAddress[]): boolean {
+  return addresses.every(({ address }) => {
+    const parsed = parseAddress(address);
+    return parsed !== undefined && !isGlobal(parsed);
+  });
 }
 
 type Network = [Address, number];

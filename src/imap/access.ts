@@ -29,13 +29,28 @@ export type AccessOptions = {
   microsoft: MicrosoftConfig;
   /** Posts to a token URL that a user named. */
   post: NonNullable<TokenOptions['post']>;
-  /** Whether a host may be talked to in clear text. */
+  /** Whether a token URL's host may be talked to in clear text; a mail server's is judged where it is dialled. */
   isTrusted: (host: string) => Promise<boolean>;
 };
 
+/** Where the settings lead. `host` is undefined for a provider that is not known, and none named. */
+export function serverOf({
+  provider,
+  host,
+  port,
+  security = IMAP_PRESETS[provider].security,
+}: ImapSettings): {
+  host: string | undefined;
+  port: number;
+  security: ImapServer['security'];
+} {
+  const preset = IMAP_PRESETS[provider];
+  return { host: host ?? preset.host, port: port ?? (security === 'tls' ? preset.port : 143), security };
+}
+
 /**
  * @param onRotated told of a refresh token that came in the place of the one given.
- * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for clear text; ImapError
+ * @throws MailgressError `bad_request` without a host, `oauth_not_configured`, `egress_blocked` for a token URL in clear text; ImapError
  *   `network` for a name that DNS does not tell.
  */
 export async function openAccess(
@@ -45,17 +60,9 @@ export async function openAccess(
   onRotated?: (refreshToken: string) => Promise<void>,
 ): Promise<ImapAccess> {
   const preset = IMAP_PRESETS[settings.provider];
-  const host = settings.host ?? preset.host;
+  const { host, port, security } = serverOf(settings);
   if (host === undefined)
     throw new MailgressError('bad_request', 'An imap source of no known provider needs a host');
-  const security = settings.security ?? preset.security;
-  const port = settings.port ?? (security === 'tls' ? preset.port : 143);
-  if (security === 'none' && !(await isTrusted(host, options))) {
-    throw new MailgressError(
-      'egress_blocked',
-      `${host} may not be talked to in clear text: use tls or starttls, or name it in MAILGRESS_EGRESS_ALLOW`,
-    );
-  }
   const server = { host, port, security, advice: preset.advice };
   if (credentials.type === 'password') {
     const { user, password: pass } = credentials;

@@ -1,6 +1,6 @@
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
-import { IMAP_PRESETS, imapHostOf, providerOfAddress, providerOfHost } from '../core/imap-providers.ts';
+import { imapHostOf, providerOfAddress, providerOfHost } from '../core/imap-providers.ts';
 import { type ImapCredentials, type ImapSettings, imapSettingsSchema } from '../core/imap-settings.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
@@ -15,11 +15,12 @@ import {
   createImapSource,
   findImapSource,
   IMAP_CHANNEL,
+  replaceRefreshToken,
   resetImapSource,
 } from '../store/imap-sources.ts';
 import { findMailbox } from '../store/mailboxes.ts';
 import { openImapCredentials } from '../store/secrets.ts';
-import { type AccessOptions, openAccess } from './access.ts';
+import { type AccessOptions, openAccess, serverOf } from './access.ts';
 
 /** How mail is read, as it is asked for: what is left out follows from the address. */
 export type ImapInput = {
@@ -60,21 +61,22 @@ export function createImapSources(options: {
   // A word that is lost costs the second until a worker's next scan.
   const wake = () => void hot.notify(IMAP_CHANNEL, '').catch(() => {});
 
+  /** @param onRotated keeps those that come in the place of what was given: that is over, whatever becomes of this. */
   async function verify(
     settings: ImapSettings,
     given: ImapCredentials,
-  ): Promise<{ report: ImapReport; credentials: ImapCredentials }> {
-    let credentials = given;
+    onRotated: (renewed: ImapCredentials) => Promise<void>,
+  ): Promise<ImapReport> {
     const signal = AbortSignal.timeout(VERIFY_TIMEOUT_MS);
     try {
       const account = await openAccess(settings, given, access, async (refreshToken) => {
-        if (given.type === 'oauth') credentials = { ...given, refreshToken };
+        if (given.type === 'oauth') await onRotated({ ...given, refreshToken });
       });
       const auth = await account.auth(signal);
       const connection = await openConnection({ ...account.server, auth }, connect, signal);
       signal.addEventListener('abort', () => connection.close());
       try {
-        return { report: await inspectAccount(connection, settings.folders, settings.provider), credentials };
+        return await inspectAccount(connection, settings.folders, settings.provider);
       } finally {
         await connection.end();
       }
@@ -90,7 +92,10 @@ export function createImapSources(options: {
       const mailbox = await findMailbox(sql, mailboxId);
       if (mailbox === undefined) return undefined;
       const settings = await completeSettings(given, mailbox.address, options.resolveSrv);
-      const { report, credentials } = await verify(settings, auth);
+      let credentials = auth;
+      const report = await verify(settings, auth, async (renewed) => {
+        credentials = renewed;
+      });
       const { folders } = report;
       const input = { credentials, settings, folders, since };
       const source = await createImapSource(sql, keyring, mailboxId, input);
@@ -107,20 +112,25 @@ export function createImapSources(options: {
       if (auth === undefined && sealed === null) {
         throw new MailgressError('bad_request', 'The source has no credentials: give `auth`');
       }
-      if (auth === undefined && hostOf(settings) !== hostOf(known)) {
-        // Whoever may change a source could have its password sent to a server of their own.
-        throw new MailgressError(
-          'bad_request',
-          'Another host is to get the password or consent: give `auth`',
-        );
+      const other = auth === undefined ? findOther(settings, known) : undefined;
+      if (other !== undefined) {
+        // Whoever may change a source could have its password sent to a server of their own, or read it on the way.
+        const message = `Another ${other} is to get the password or consent: give \`auth\``;
+        throw new MailgressError('bad_request', message);
       }
       const kept = auth ?? (sealed && openImapCredentials(keyring, { id, account }, sealed));
       if (kept === null) throw new MailgressError('internal', 'a source without credentials');
-      const { report, credentials } = await verify(settings, kept);
-      const isAnotherUser = credentials.user.toLowerCase() !== account;
+      let credentials = auth;
+      let current = sealed;
+      const report = await verify(settings, kept, async (renewed) => {
+        if (auth !== undefined) credentials = renewed;
+        else if (current !== null) current = await replaceRefreshToken(sql, keyring, id, current, renewed);
+      });
+      const isAnotherUser = kept.user.toLowerCase() !== account;
       const isAnotherHost = hostOf(settings) !== hostOf(known);
       const { folders } = report;
       const source = await changeImapSource(sql, keyring, id, {
+        // Undefined unless given: a worker, or a consent, may have put others there meanwhile.
         ...{ credentials, settings, folders },
         isOther: isAnotherUser || isAnotherHost,
         isMoved: isAnotherHost && !isAnotherUser,
@@ -137,8 +147,20 @@ export function createImapSources(options: {
   };
 }
 
-function hostOf({ host, provider }: ImapSettings): string | undefined {
-  return (host ?? IMAP_PRESETS[provider].host)?.toLowerCase();
+function hostOf(settings: ImapSettings): string | undefined {
+  return serverOf(settings).host?.toLowerCase();
+}
+
+const SAFETY = { none: 0, starttls: 1, tls: 2 } as const;
+
+/** By what a change leads elsewhere, or there less safely than before; undefined: by nothing. */
+function findOther(settings: ImapSettings, known: ImapSettings): string | undefined {
+  const [now, before] = [serverOf(settings), serverOf(known)];
+  if (hostOf(settings) !== hostOf(known)) return 'host';
+  if (SAFETY[now.security] < SAFETY[before.security]) return 'security';
+  // Compared under one `security`, which the port follows from where none is named.
+  const isOtherPort = now.port !== serverOf({ ...known, security: now.security }).port;
+  return isOtherPort ? 'port' : undefined;
 }
 
 /** The provider by host or address; the host by the provider, or as the domain's DNS tells it (RFC 6186): its own, or a known one. */

@@ -4,7 +4,7 @@ import { describeError, MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import { IMAP_PRESETS } from '../core/imap-providers.ts';
 import { type ImapSettings, imapSettingsSchema } from '../core/imap-settings.ts';
-import { createLimit, type Limit } from '../core/limit.ts';
+import { createLimits } from '../core/limit.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Ingest } from '../ingest.ts';
 import { type ConnectTools, openConnection } from '../sources/imap/connection.ts';
@@ -62,7 +62,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
   const { inTime, hot } = database;
   const holder = createHolder();
   const budget = createByteBudget(MAX_BYTES);
-  const hosts = new Map<string, Limit>();
+  const connects = createLimits(CONNECTS_PER_HOST);
   const budgets = Object.fromEntries(
     Object.entries(IMAP_PRESETS).map(([provider, { connectionBudget }]) => [provider, connectionBudget]),
   );
@@ -135,22 +135,16 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
         open: async (signal) => {
           // Before the place is taken: who gives the token slowly would hold up the host's other accounts.
           const auth = await access.auth(signal);
-          return limitOf(server.host.toLowerCase()).run(async () => {
-            signal.throwIfAborted();
+          const connect = async () => {
             handle.onLogin();
             const connection = await openConnection({ ...server, auth }, options.connect, signal);
             handle.onConnected();
             return connection;
-          });
+          };
+          return connects.run(server.host.toLowerCase(), connect, signal);
         },
       } satisfies GivenTools,
     );
-  }
-
-  function limitOf(host: string): Limit {
-    const known = hosts.get(host) ?? createLimit(CONNECTS_PER_HOST);
-    hosts.set(host, known);
-    return known;
   }
 
   return {

@@ -57,8 +57,8 @@ export async function createImapSource(
   return findSource(sql, id);
 }
 
-/** Clocks differ. */
-const RESET_MARGIN_HOURS = 1;
+/** Longer than a mail that cannot be had is tried again, as after a change of UIDVALIDITY; clocks differ too. */
+const RESET_MARGIN_DAYS = 3;
 
 /**
  * Changes what is given and starts the source again. Whoever reads with what was before has lost its lease. The cursors stay,
@@ -82,6 +82,7 @@ export async function changeImapSource(
   const { credentials, settings, folders, isOther, isMoved } = change;
   const paths = folders.map(({ path }) => path);
   const sealed = credentials && sealCredentials(keyring, id, credentials);
+  const isOfOpenGap = sql`EXISTS (SELECT FROM gaps WHERE gaps.id = stubs.gap_id AND recovered_at IS NULL)`;
   await sql`
     WITH begun AS (
       INSERT INTO imap_folders (source_id, path, role, uid_validity, uid)
@@ -103,12 +104,20 @@ export async function changeImapSource(
       UPDATE gaps SET page_token = NULL, listed_at = NULL
       WHERE source_id = ${uuidOf(id)} AND recovered_at IS NULL AND ${isMoved}::boolean
         AND NOT (reason = 'reset' AND folder = ANY(${paths}::text[]))
+    ), dropped_stubs AS (
+      -- Their UIDs are others' there. Those of an open gap are listed again by it.
+      DELETE FROM stubs
+      WHERE source_id = ${uuidOf(id)} AND status = 'pending' AND ${isMoved}::boolean AND ${isOfOpenGap}
+    ), orphaned AS (
+      UPDATE stubs SET status = 'missing', error = 'the source got another server before it was fetched', updated_at = now()
+      WHERE source_id = ${uuidOf(id)} AND status = 'pending' AND ${isOther}::boolean
+        AND NOT (${isMoved}::boolean AND ${isOfOpenGap})
     ), gapped AS (
       INSERT INTO gaps (id, source_id, reason, folder, from_cursor, recovered_by, since)
       -- As the folders were before this statement; one by another name there may hold what any of them did.
       SELECT mailgress_uuidv7(), ${uuidOf(id)}::uuid, 'reset', now_there.path, now_there.path, 'search',
              coalesce(max(read_at) FILTER (WHERE before.path = now_there.path), min(read_at))
-               - ${RESET_MARGIN_HOURS}::int * interval '1 hour'
+               - ${RESET_MARGIN_DAYS}::int * interval '1 day'
       FROM unnest(${paths}::text[]) AS now_there (path), imap_folders before
       WHERE before.source_id = ${uuidOf(id)} AND ${isMoved}::boolean
       GROUP BY now_there.path
@@ -145,19 +154,20 @@ export async function replaceRefreshToken(
 }
 
 /**
- * Forgets how far the folders have been read: they are begun anew at their ends, and what came since each was last known to be
- * read is listed again. A gap says so from the same commit on.
+ * Has read again what came since each folder was last known to be read. A gap says so from the same commit on. The cursors
+ * stay: of the mail behind them the dates may be old, and what was stubbed or listed under their UIDs is still to be fetched.
  */
 export async function resetImapSource(sql: Sql, id: Id<'src'>): Promise<Source | undefined> {
   await sql`
-    WITH forgotten AS (
-      DELETE FROM imap_folders WHERE source_id = ${uuidOf(id)}
-      RETURNING source_id, path, uid_validity, uid, read_at
+    WITH freed AS (
+      UPDATE imap_folders SET mod_seq = NULL, refusals = 0, parked_until = NULL, error = NULL, strikes = 0
+      WHERE source_id = ${uuidOf(id)}
+      RETURNING source_id, path, read_at
     ), gapped AS (
       INSERT INTO gaps (id, source_id, reason, folder, from_cursor, recovered_by, since)
       SELECT mailgress_uuidv7(), source_id, 'reset', path, path, 'search',
-             read_at - ${RESET_MARGIN_HOURS}::int * interval '1 hour'
-      FROM forgotten
+             read_at - ${RESET_MARGIN_DAYS}::int * interval '1 day'
+      FROM freed
       ${openAgain(sql)}
       RETURNING *
     ), logged AS (${logGaps(sql, 'gap.opened')}), told AS (${tellEndpoints(sql)})

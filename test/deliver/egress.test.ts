@@ -254,3 +254,22 @@ describe('the allow list', () => {
     await assert.rejects(egress.resolveAllowed('::ffff:192.168.0.1'), isBlocked);
   });
 });
+
+test('clear text goes to the addresses that were judged for it: a name that changes gets none', async () => {
+  const answers = [['10.0.0.7'], ['8.8.8.8'], ['8.8.8.8']];
+  const asked: string[] = [];
+  const rebinding = createEgress({
+    allow: ['10.0.0.0/8', 'named.test'],
+    allowLoopback: false,
+    lookup: async (host) => {
+      asked.push(host);
+      return (answers.shift() ?? []).map((address) => ({ address, family: 4 }));
+    },
+  });
+  assert.deepEqual(await rebinding.resolveTrusted('x.test'), [{ address: '10.0.0.7', family: 4 }]);
+  assert.deepEqual(asked, ['x.test'], 'looked up once');
+  await assert.rejects(rebinding.resolveTrusted('x.test'), (error: Error) => {
+    return isBlocked(error) && /x\.test may not be talked to in clear text/.test(error.message);
+  });
+  assert.deepEqual(await rebinding.resolveTrusted('named.test'), [{ address: '8.8.8.8', family: 4 }]);
+});

@@ -98,6 +98,30 @@ describe('a login by token', () => {
     }
   });
 
+  test('keeps a refresh token that came with a change that does not work', async () => {
+    const user = 'rotating-refused@example.com';
+    const { id } = await addRunning(user);
+    endpoint.rotate(user);
+    const refused = await stage.service.api('PATCH', `/v1/sources/${id}`, { folders: [{ path: 'Nowhere' }] });
+    assert.equal(refused.status, 400, JSON.stringify(refused.body));
+    await dovecot.kick(user);
+    await waitForFailure(stage, id, /closed the connection/);
+    await stage.hurry(id);
+    await stage.waitForState(id, 'idle');
+    assert.equal(endpoint.refused(user), 0);
+  });
+
+  test('is left as it is kept by a change of something else', async () => {
+    const user = 'kept-consent@example.com';
+    const { id } = await addRunning(user);
+    const read = () => stage.sql`SELECT credentials, account FROM sources WHERE id = ${rowIdOf(id)}`;
+    const [before] = await read();
+    const changed = await stage.service.api('PATCH', `/v1/sources/${id}`, { folders: [{ role: 'inbox' }] });
+    assert.equal(changed.status, 200, JSON.stringify(changed.body));
+    const [after] = await read();
+    assert.deepEqual(after, before, 'nobody else may have put another there meanwhile');
+  });
+
   test('goes on with a consent that was given while another token came', async () => {
     const user = 'new-consent@example.com';
     const { id } = await addRunning(user);

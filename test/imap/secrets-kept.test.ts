@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { after, describe, test } from 'node:test';
 import { expectProblem } from '../http/problem.ts';
 import { startScriptedServer } from '../support/imap/scripted-server.ts';
-import { startTroubledStage } from './trouble.ts';
+import { rowIdOf, startTroubledStage } from './trouble.ts';
 
 const stage = await startTroubledStage();
 after(() => stage[Symbol.asyncDispose]());
@@ -70,5 +70,39 @@ describe('a stored password', () => {
     assert.deepEqual(other.commands, []);
     const both = { ...change, auth: { type: 'password', user: 'kept', password: SECRET } };
     assert.equal((await stage.send('PATCH', `/v1/sources/${id}`, both)).status, 200);
+  });
+
+  test('is not sent to another port of the same host', async () => {
+    const created = await add('port@example.com', { type: 'password', user: 'port', password: SECRET });
+    const { id } = (await created.json()) as { id: string };
+    await stage.waitForState(id, 'idle');
+    await using other = await startScriptedServer();
+    const response = await stage.send('PATCH', `/v1/sources/${id}`, { port: other.port });
+    const problem = await expectProblem(response, 400, 'bad_request');
+    assert.match(problem.detail, /port.*give `auth`/);
+    assert.deepEqual(other.commands, []);
+  });
+
+  test('is not sent less safely than it was', async () => {
+    await using other = await startScriptedServer();
+    const created = await add('safe@example.com', { type: 'password', user: 'safe', password: SECRET });
+    const { id } = (await created.json()) as { id: string };
+    await stage.waitForState(id, 'idle');
+    for (const before of ['tls', 'starttls']) {
+      await stage.sql`
+        UPDATE sources SET settings = settings || ${JSON.stringify({ security: before, port: other.port })}::text::jsonb
+        WHERE id = ${rowIdOf(id)}`;
+      const response = await stage.send('PATCH', `/v1/sources/${id}`, { security: 'none' });
+      const problem = await expectProblem(response, 400, 'bad_request');
+      assert.match(problem.detail, /security.*give `auth`/);
+    }
+    assert.deepEqual(other.commands, []);
+  });
+
+  test('is sent where it was, said in other words', async () => {
+    const created = await add('same@example.com', { type: 'password', user: 'same', password: SECRET });
+    const { id } = (await created.json()) as { id: string };
+    const same = { host: host.toUpperCase(), port, security: 'none' };
+    assert.equal((await stage.send('PATCH', `/v1/sources/${id}`, same)).status, 200);
   });
 });

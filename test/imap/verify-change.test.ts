@@ -36,7 +36,14 @@ const CHANGES: [name: string, change: (user: string) => Promise<Record<string, u
     async (user) => ({ auth: { type: 'password', user, password: WRONG } }),
     'credentials_refused',
   ],
-  ['a port where nobody listens', async () => ({ port: await findClosedPort() }), 'provider_unavailable'],
+  [
+    'a port where nobody listens',
+    async (user) => ({
+      port: await findClosedPort(),
+      auth: { type: 'password', user, password: WRONG },
+    }),
+    'provider_unavailable',
+  ],
   ['a folder that is not there', async () => ({ folders: [{ path: 'Nowhere' }] }), 'bad_request'],
   ['TLS on a plain port', async () => ({ security: 'tls' }), 'bad_request'],
   [
@@ -45,6 +52,7 @@ const CHANGES: [name: string, change: (user: string) => Promise<Record<string, u
     'provider_unavailable',
   ],
   ['another host, with the password that is kept', async () => ({ host: 'nowhere.invalid' }), 'bad_request'],
+  ['another port, with the password that is kept', async () => ({ port: other.port }), 'bad_request'],
 ];
 
 describe('a change that does not work leaves the source as it is', () => {

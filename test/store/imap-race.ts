@@ -117,7 +117,7 @@ export class Race {
       UPDATE sources SET fence = fence + 1, lease_owner = ${randomUUID()}, lease_until = now() WHERE id = ${uuidOf(this.source)}`;
   }
 
-  /** A reset by the API: what came since it was last alive is read again, by a gap from its beginning. */
+  /** A folder whose place is lost; what came since it was last alive is read again, by a gap from its beginning. */
   async forget(): Promise<void> {
     await this.sql`
       WITH forgotten AS (DELETE FROM imap_folders WHERE source_id = ${uuidOf(this.source)})

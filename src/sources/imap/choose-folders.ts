@@ -69,7 +69,7 @@ const GMAIL_DEFAULTS: readonly Default[] = [
  * `[Gmail]`, else as imapflow guesses it. A path has to be right to the letter, but for INBOX (RFC 9051, 5.1).
  *
  * @param listed in the order of LIST. An empty LIST, or one that failed, never means that all folders are gone: nothing
- *   is chosen from it, and the caller keeps to the folders it had.
+ *   is chosen from it, and the caller keeps to the folders it had. One whose name is no text is left out.
  * @param wanted undefined: as the provider's mail is best watched.
  * @returns `missing`: what was wanted, or is needed, and is not there or cannot be selected.
  */
@@ -78,7 +78,7 @@ export function chooseFolders(
   wanted: readonly WantedFolder[] | undefined,
   provider: ImapProvider,
 ): { folders: WatchedFolder[]; missing: WantedFolder[] } {
-  const selectable = listed.filter(isSelectable);
+  const selectable = listed.filter((folder) => isSelectable(folder) && isNameable(folder));
   const wants = wanted?.map((want) => ({ want, isNeeded: true })) ?? defaultsOf(provider, selectable);
   const byPath = new Map<string, WatchedFolder>();
   const missing: WantedFolder[] = [];
@@ -104,6 +104,20 @@ function defaultsOf(provider: ImapProvider, selectable: readonly ListedFolder[])
 /** RFC 3501, 7.2.2; RFC 5258, 3. Attributes are compared without case. */
 function isSelectable({ flags }: ListedFolder): boolean {
   return !hasFlag(flags, '\\Noselect') && !hasFlag(flags, '\\NonExistent');
+}
+
+/**
+ * `&2AA-` is half a character (RFC 3501, 5.1.3 has no word on it). The database would keep it as another name, or refuse it, and
+ * the folder would be begun anew for ever.
+ */
+export function isNameable({ path }: Pick<ListedFolder, 'path'>): boolean {
+  return path.isWellFormed() && !path.includes('\0');
+}
+
+/** What is missing, for whoever chose it: `"Support", for junk`. */
+export function describeMissing(missing: readonly WantedFolder[], listed: readonly ListedFolder[]): string {
+  const names = missing.map((one) => ('path' in one ? `"${one.path}"` : `for ${one.role}`)).join(', ');
+  return listed.every(isNameable) ? names : `${names} (one whose name is no text is left out)`;
 }
 
 function hasFlag(flags: ReadonlySet<string>, flag: string): boolean {

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { ImapFlow } from 'imapflow';
 import { listenToLog } from './client-log.ts';
+import { watchForFlood } from './idle-flood.ts';
 import { ImapError, toImapError } from './imap-error.ts';
 import { resolveHost } from './resolve-host.ts';
 import { watchForStall } from './stall.ts';
@@ -21,6 +22,8 @@ export type ImapAuth = { user: string; pass: string } | { user: string; accessTo
 export type ConnectTools = {
   /** The addresses that the host may be dialled at; throws for one that may not be reached. */
   resolve: (host: string) => Promise<{ address: string }[]>;
+  /** The same for clear text: also throws for one that the password may not be sent to so. Asked apart, a name could change between. */
+  resolveInClear: (host: string) => Promise<{ address: string }[]>;
   /** Names us to the server (RFC 2971). */
   version: string;
   /** The largest mail that is read whole. */
@@ -96,7 +99,8 @@ export async function openConnection(
 ): Promise<ImapConnection> {
   signal.throwIfAborted();
   const timeouts = { ...DEFAULT_TIMEOUTS, ...tools.timeouts };
-  const addresses = await resolveHost(server.host, tools.resolve, timeouts.connectMs, signal);
+  const resolve = server.security === 'none' ? tools.resolveInClear : tools.resolve;
+  const addresses = await resolveHost(server.host, resolve, timeouts.connectMs, signal);
   for (const [at, address] of addresses.entries()) {
     // One that hangs up on logins would be asked for one at each of its addresses, each time.
     let isGreeted = false;
@@ -163,8 +167,15 @@ async function openAt(
     failure ??= error;
     listener();
   });
-  client.on('close', () => listener());
-  client.on('exists', () => listener());
+  client.on('close', () => {
+    unasked?.stop();
+    listener();
+  });
+  client.on('exists', () => {
+    unasked?.look();
+    listener();
+  });
+  let unasked: ReturnType<typeof watchForFlood> | undefined;
 
   const connection: ImapConnection = {
     client,
@@ -174,6 +185,7 @@ async function openAt(
     isOpen: () => client.usable && !client.isClosed && !client.byeReason,
     unreadableRows: () => unreadableRows,
     async run(work, deadlineMs = timeouts.commandMs, leastBytesPerSecond = 0) {
+      unasked?.stop();
       if (!connection.isOpen()) throw lost();
       const graceMs = STALL_COMMANDS * timeouts.commandMs;
       const stopWatching =
@@ -197,6 +209,8 @@ async function openAt(
     idle() {
       // It settles when the next command breaks it, or with the connection, which that command finds.
       client.idle().catch(() => {});
+      unasked?.stop();
+      unasked = watchForFlood(() => client.stats().received, leaveFlood);
     },
     onChange(onChange) {
       listener = onChange;
@@ -216,6 +230,11 @@ async function openAt(
       reason: client.byeReason,
     };
     return toImapError(ended, { ...context, phase: 'session' });
+  }
+
+  function leaveFlood(): void {
+    failure ??= new ImapError('protocol', `${host} sends without end although nothing was asked`);
+    client.close();
   }
 
   function giveUp(): void {

@@ -1,6 +1,6 @@
 import type { ImapFolderWish } from '../../core/imap-settings.ts';
 import { type Bell, createBell } from './bell.ts';
-import { chooseFolders, type WantedFolder } from './choose-folders.ts';
+import { chooseFolders, describeMissing, type WantedFolder } from './choose-folders.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import type { Folder } from './read-folder.ts';
@@ -141,8 +141,7 @@ async function findFolders(
   const known =
     chosen.length > 0 ? [...lostMain, ...chosen, ...lost.filter((one) => !lostMain.includes(one))] : cursors;
   if (known.length === 0 && listed.length > 0) {
-    const names = missing.map((one) => ('path' in one ? `"${one.path}"` : `of role ${one.role}`)).join(', ');
-    throw new ImapError('folder', `the account has no folder ${names}`);
+    throw new ImapError('folder', `the account has no folder ${describeMissing(missing, listed)}`);
   }
   const watched = known.length > 0 ? known : [{ path: 'INBOX', role: null }];
   const idling = new Set(

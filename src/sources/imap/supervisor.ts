@@ -67,7 +67,6 @@ const REPORT_MS = 5000;
 const RENEW_MS = 15_000;
 /** Before a lease ends, which is three times as long as the time to its renewal. */
 const RENEWAL_OVERDUE_MS = 2 * RENEW_MS;
-const LOST_WAIT_MS = 5000;
 /** Claimed by one statement: each is connected before more are taken. */
 const MAX_CLAIM = 50;
 
@@ -157,24 +156,18 @@ export function startSupervisor<C extends Claimed>(options: {
       });
       end = afterRelease(before, lastedMs(), session.ending === 'covered' ? 'standby' : 'disconnected');
     } catch (error) {
-      if (error instanceof LeaseLost) {
-        log.debug({ sourceId }, 'a source was changed, or taken over by another process');
-        // If it is ours all the same, a cursor was not where it was thought to be: the next session reads it.
-        await giveBack(session, {
-          ...afterRelease(before, lastedMs(), 'disconnected'),
-          dueInMs: LOST_WAIT_MS,
-        });
-        return;
-      }
-      const fault = error instanceof ImapError ? error : ofOurs(error);
-      if (fault.fault === 'internal') {
+      const isLost = error instanceof LeaseLost;
+      const fault = error instanceof ImapError ? error : isLost ? notKept(error) : ofOurs(error);
+      if (isLost) log.debug({ sourceId }, 'a source was changed, or taken over by another process');
+      else if (fault.fault === 'internal') {
         const cause = fault.cause ?? error;
         log.error({ sourceId, reason: describe(cause) }, 'a session failed by a fault of ours');
       }
       const bounds = { random: random(), logins, ...options.backoffOf(claimed) };
       end = afterFault(before, fault, lastedMs(), bounds);
       const { state, failures, dueInMs } = end;
-      log.info(
+      // Of one that is lost in truth nothing has failed.
+      log[isLost ? 'debug' : 'info'](
         { sourceId, fault: fault.fault, state, failures, dueInMs, reason: fault.message },
         'a session ended',
       );
@@ -281,6 +274,11 @@ export function startSupervisor<C extends Claimed>(options: {
       await store.leave().catch((error) => log.debug({ reason: describe(error) }, 'could not say goodbye'));
     },
   };
+}
+
+/** If the lease is ours all the same, a cursor was not where it was thought to be. The next session reads it, and may meet that again. */
+function notKept(cause: LeaseLost): ImapError {
+  return new ImapError('internal', 'what was read was not kept: another had changed its place', { cause });
 }
 
 function ofOurs(cause: unknown): ImapError {

@@ -1,6 +1,6 @@
 import type { ImapProvider } from '../../core/imap-providers.ts';
 import type { ImapFolderWish } from '../../core/imap-settings.ts';
-import { chooseFolders } from './choose-folders.ts';
+import { chooseFolders, describeMissing, isNameable } from './choose-folders.ts';
 import type { ImapConnection } from './connection.ts';
 import { readStatuses } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
@@ -29,10 +29,12 @@ export async function inspectAccount(
   provider: ImapProvider,
 ): Promise<ImapReport> {
   const listed = await connection.run((client) => client.list({ listOnly: true }), 30_000);
-  const available = listed.filter(({ flags }) => !flags.has('\\Noselect')).map(({ path }) => path);
+  const available = listed
+    .filter((folder) => !folder.flags.has('\\Noselect') && isNameable(folder))
+    .map(({ path }) => path);
   const { folders, missing } = chooseFolders(listed, wanted, provider);
   if (folders.length === 0 || (wanted !== undefined && missing.length > 0)) {
-    const names = missing.map((one) => ('path' in one ? `"${one.path}"` : `for ${one.role}`)).join(', ');
+    const names = describeMissing(missing, listed);
     const there = available.slice(0, 30).join(', ');
     throw new ImapError('folder', `the account has no folder ${names}; it has ${there || 'none'}`);
   }
