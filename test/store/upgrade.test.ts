@@ -62,7 +62,13 @@ test('a row that the last release writes lacks nothing that this schema requires
 });
 
 /** Steps of migrations that look dangerous, and why they are not. A step is written in two releases otherwise. */
-const KNOWN: { migration: string; step: RegExp; because: string }[] = [];
+const KNOWN: { migration: string; step: RegExp; because: string }[] = [
+  {
+    migration: '0009_search',
+    step: /^CREATE INDEX "(events_tenant_feed|messages_tenant)"/,
+    because: 'nothing was released before it, so that no store is large yet',
+  },
+];
 
 test('no migration since the last release does in one step what takes two', async () => {
   const journal = await readJournal();
