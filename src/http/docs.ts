@@ -3,6 +3,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { type ApiDocument, DOCS_STYLE, renderDocs } from './docs-page.ts';
 import { createRouter } from './openapi.ts';
+import { inlineSchemas } from './schema-text.ts';
 
 /** Nothing but this page's own style: not even a script of ours. */
 const HEADERS = {
@@ -34,7 +35,7 @@ export function docsRoutes(getDocument: () => object): OpenAPIHono {
     }),
     (c) => {
       // The document is plain JSON of the shape that OpenAPI 3.1 gives it; the page reads what it knows of it.
-      page ??= renderDocs(getDocument() as ApiDocument);
+      page ??= renderDocs(inlineSchemas(getDocument() as ApiDocument));
       return c.body(page, 200, HEADERS);
     },
   );

@@ -18,6 +18,23 @@ export function describeSchema(schema: JsonSchema, indent = ''): string {
   return typeof type === 'string' ? withFormat(type, schema.format) : 'any';
 }
 
+/** A document with each named schema in the place of its name. */
+export function inlineSchemas<T extends object>(document: T): T {
+  const named: { [name: string]: unknown } =
+    (document as { components?: { schemas?: JsonSchema } }).components?.schemas ?? {};
+  const inline = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(inline);
+    if (!isSchema(value)) return value;
+    const name =
+      typeof value.$ref === 'string' ? /^#\/components\/schemas\/(.+)$/.exec(value.$ref)?.[1] : undefined;
+    // No schema of ours holds itself.
+    if (name !== undefined) return inline(named[name]);
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, inline(one)]));
+  };
+  // The same shape, without references.
+  return inline(document) as T;
+}
+
 function describeArray({ items, prefixItems }: JsonSchema, indent: string): string {
   const tuple = childrenOf(prefixItems);
   if (tuple.length > 0) return `[${tuple.map((item) => describeSchema(item, indent)).join(', ')}]`;

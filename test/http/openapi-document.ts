@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { inlineSchemas } from '../../src/http/schema-text.ts';
 
 export type Schema = Parameters<typeof z.fromJSONSchema>[0] & object;
 type Content = Record<string, { schema: Schema }>;
@@ -20,8 +21,9 @@ export type Document = {
 
 export type NamedOperation = { name: string; method: string; path: string; operation: Operation };
 
+/** With each schema where its name was. */
 export async function readDocument(address: string): Promise<Document> {
-  return (await (await fetch(`${address}/openapi.json`)).json()) as Document;
+  return inlineSchemas((await (await fetch(`${address}/openapi.json`)).json()) as Document);
 }
 
 /** Each by its method and path, such as `GET /v1/sources/{id}`. */
