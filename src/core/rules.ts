@@ -120,8 +120,7 @@ type MailRule =
 const MAIL_RULES: { [Name in MailRule]: (wanted: NonNullable<Rules[Name]>, mail: RuledMail) => boolean } = {
   senders: (patterns, { from }) => isAddressed(patterns, [from]),
   recipients: (patterns, { to, cc, bcc }) => isAddressed(patterns, [...to, ...cc, ...bcc]),
-  subjectContains: (patterns, { subject }) =>
-    patterns.some((pattern) => holdsPattern(subject ?? '', pattern)),
+  subjectContains: (patterns, { subject }) => holdsPattern(subject ?? '', patterns),
   placement: (placements, { placement }) => placements.includes(placement),
   category: (names, { category }) => names.some((name) => isOfCategory(category, name)),
   hasAttachment: (wanted, { attachments }) =>

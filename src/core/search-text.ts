@@ -28,6 +28,9 @@ export function searchTextOf(message: Searched, limitBytes = HEAD_BYTES + SEARCH
   return cutToUtf8Bytes(asSearched(text), limitBytes);
 }
 
+/** To put marks in order costs the square of their number; no letter of a language has thirty (UAX #15, stream-safe text). */
+const MANY_MARKS = /(\p{M}{30})\p{M}+/gu;
+
 /**
  * A text or a search as it is given to PostgreSQL, whose idea of a letter depends on the locale of the database: in lower
  * case, in one Unicode form, invisible characters left out, all other signs than those of ASCII made blanks. So are `/<>&`,
@@ -35,6 +38,7 @@ export function searchTextOf(message: Searched, limitBytes = HEAD_BYTES + SEARCH
  */
 export function asSearched(text: string): string {
   return text
+    .replace(MANY_MARKS, '$1')
     .normalize('NFKC')
     .toLowerCase()
     .replace(/[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]/g, '')

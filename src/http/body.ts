@@ -31,6 +31,10 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024;
 /** A body of up to so many bytes is read in one piece; most are. */
 const SMALL_BYTES = 64 * 1024;
 
+/** Each piece costs some 25 microseconds, however small: beyond so many they have to be of some use. */
+const FREE_PIECES = 10_000;
+const LEAST_PIECE_BYTES = 32;
+
 /** In so long a small body has to be there, and a large one has to come on by `SMALL_BYTES`: 4 kB/s, less than a modem. */
 const PACE_MS = 15_000;
 
@@ -84,22 +88,31 @@ export function createBodies({ maxHeldBytes = MAX_HELD_BYTES, paceMs = PACE_MS }
     }
     if (request.body === null) return new Uint8Array();
     const reader = request.body.getReader();
-    const chunks: Uint8Array[] = [];
+    const pile = createPile();
     let sizeBytes = 0;
+    let pieces = 0;
     let goalBytes = SMALL_BYTES;
     let goalAtMs = performance.now() + paceMs;
     for (;;) {
       const { done, value } = await inTime(reader.read().catch(endedEarly), goalAtMs - performance.now());
-      if (done) return Buffer.concat(chunks, sizeBytes);
+      if (done) return pile.take(sizeBytes);
       sizeBytes += value.length;
-      const isTooLarge = sizeBytes > limitBytes;
-      if (isTooLarge || !room.grow(value.length)) {
-        chunks.length = 0;
+      pieces++;
+      const fault =
+        sizeBytes > limitBytes
+          ? tooLarge(limitBytes)
+          : pieces > FREE_PIECES && sizeBytes < pieces * LEAST_PIECE_BYTES
+            ? inCrumbs()
+            : room.grow(value.length)
+              ? undefined
+              : overloaded();
+      if (fault !== undefined) {
+        pile.drop();
         room.release();
         await linger(reader);
-        throw isTooLarge ? tooLarge(limitBytes) : overloaded();
+        throw fault;
       }
-      chunks.push(value);
+      pile.add(value);
       if (sizeBytes >= goalBytes) {
         goalBytes = sizeBytes + SMALL_BYTES;
         goalAtMs = performance.now() + paceMs;
@@ -109,6 +122,40 @@ export function createBodies({ maxHeldBytes = MAX_HELD_BYTES, paceMs = PACE_MS }
 
   return { read, isFull: () => heldBytes >= maxHeldBytes, heldBytes: () => heldBytes };
 }
+
+/** The bytes of a body in blocks: a chunk of one byte costs a byte, and not the objects that it came in. */
+function createPile() {
+  const full: Uint8Array[] = [];
+  let block = new Uint8Array();
+  let used = 0;
+  return {
+    add(bytes: Uint8Array): void {
+      for (let rest = bytes; rest.length > 0; ) {
+        if (used === block.length) {
+          if (used > 0) full.push(block);
+          block = new Uint8Array(SMALL_BYTES);
+          used = 0;
+        }
+        const part = rest.subarray(0, block.length - used);
+        block.set(part, used);
+        used += part.length;
+        rest = rest.subarray(part.length);
+      }
+    },
+    take: (sizeBytes: number): Uint8Array => Buffer.concat([...full, block.subarray(0, used)], sizeBytes),
+    drop(): void {
+      full.length = 0;
+      block = new Uint8Array();
+      used = 0;
+    },
+  };
+}
+
+const inCrumbs = () =>
+  new MailgressError(
+    'bad_request',
+    'The body comes in too many pieces of a few bytes: send it in larger ones',
+  );
 
 /**
  * Refuses a request before its body is read into memory: what comes of it is thrown away, up to a time, so that the client

@@ -2,9 +2,10 @@ import type { ServerResponse } from 'node:http';
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { z } from 'zod';
+import { MailgressError } from '../core/errors.ts';
 import type { FeedHubOptions, FeedRequest, FeedSink } from '../deliver/feed-hub.ts';
-import { FEED_START, type FeedPosition, findFeedEnd } from '../store/feed.ts';
-import { parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
+import { compareFeedPositions, FEED_START, type FeedPosition, findFeedEnd } from '../store/feed.ts';
+import { notOfThisLog, parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
 import { createRouter, problems } from './openapi.ts';
 import { principalOf } from './principal.ts';
 import type { Services } from './services.ts';
@@ -76,10 +77,15 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
     lastEventId: string | undefined,
   ): Promise<FeedPosition> {
     // EventSource keeps the URL it was made with, and its `after`, when it connects again.
-    if (lastEventId !== undefined && lastEventId !== '') return parseCursor(lastEventId, 'Last-Event-ID');
-    if (after === 'start') return FEED_START;
-    if (after === undefined || after === 'now') return findFeedEnd(database.sql);
-    return parseCursor(after);
+    const isResumed = lastEventId !== undefined && lastEventId !== '';
+    if (!isResumed && after === 'start') return FEED_START;
+    const end = await findFeedEnd(database.sql);
+    if (!isResumed && (after === undefined || after === 'now')) return end;
+    const path = isResumed ? 'Last-Event-ID' : 'after';
+    const position = parseCursor(isResumed ? lastEventId : (after ?? ''), path);
+    // The hub would wait there, and all who follow with it.
+    if (compareFeedPositions(position, end) > 0) throw notOfThisLog(path);
+    return position;
   }
 
   /**
@@ -104,8 +110,10 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
     const recheck = setInterval(() => {
       services.identify(c).then(
         (principal) => principal ?? drop(),
-        // Whoever cannot be asked now is asked again.
-        () => {},
+        // Whoever cannot be asked now is asked again; of a bad key it is also said that there were many.
+        (error) => {
+          if (error instanceof MailgressError && error.code === 'too_many_attempts') drop();
+        },
       );
     }, RECHECK_MS);
     outgoing.once('close', over);

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { FEED_START, findFeedEnd, readFeed } from '../store/feed.ts';
-import { eventSchema, parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
+import { eventSchema, notOfThisLog, parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
 import { answer, createRouter, problems } from './openapi.ts';
 import { principalOf } from './principal.ts';
 import type { Services } from './services.ts';
@@ -43,6 +43,7 @@ export function eventRoutes({ database: { sql } }: Services): OpenAPIHono {
         types,
         limit,
       });
+      if (page.isBeyond) throw notOfThisLog('after');
       const data = page.events.map((event): z.infer<typeof eventSchema> => JSON.parse(printEvent(event)));
       return c.json({ data, next: printCursor(page.next) }, 200);
     },

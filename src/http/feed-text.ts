@@ -52,7 +52,11 @@ export function parseCursor(cursor: string, path = 'after'): FeedPosition {
   const text = Buffer.from(cursor, 'base64url').toString('latin1');
   const [, xid, uuid] = /^(0|[1-9]\d{0,18})\.([0-9a-f]{32})$/.exec(text) ?? [];
   if (xid !== undefined && uuid !== undefined) return { xid, uuid };
-  throw new MailgressError('bad_request', 'The cursor is not one of this feed', {
+  throw notOfThisLog(path);
+}
+
+export function notOfThisLog(path: string): MailgressError {
+  return new MailgressError('bad_request', 'The cursor is not one of this feed', {
     faults: [{ path, message: 'must be the `cursor` of an event or the `next` of a page' }],
   });
 }

@@ -1,4 +1,4 @@
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate, setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Id } from '../core/ids.ts';
 import { SEARCHED_TEXT_BYTES, searchTextOf } from '../core/search-text.ts';
@@ -89,7 +89,7 @@ export function startSearchIndexer(options: {
   async function write(ids: readonly Id<'msg'>[], isAgain: boolean): Promise<void> {
     if (ids.length === 0) return;
     const messages = await database.inTime(readSearched(sql, ids));
-    for (const group of inGroups(messages)) {
+    for await (const group of inGroups(messages)) {
       try {
         await database.inTime(writeSearchWords(sql, group, isAgain));
       } catch (error) {
@@ -129,11 +129,15 @@ export function startSearchIndexer(options: {
 }
 
 /** The texts of messages, so many together as fit a statement. */
-function* inGroups(messages: readonly SearchedMessage[]): Generator<{ id: Id<'msg'>; text: string }[]> {
+async function* inGroups(
+  messages: readonly SearchedMessage[],
+): AsyncGenerator<{ id: Id<'msg'>; text: string }[]> {
   let group: { id: Id<'msg'>; text: string }[] = [];
   let bytes = 0;
   for (const message of messages) {
     const text = searchTextOf(message);
+    // Requests have their turn between two messages.
+    await setImmediate();
     if (group.length > 0 && bytes + text.length > STATEMENT_BYTES) {
       yield group;
       group = [];

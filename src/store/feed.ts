@@ -19,6 +19,8 @@ export type FeedPage = {
   events: FeedEvent[];
   /** Where to go on, also when there is nothing (yet). */
   next: FeedPosition;
+  /** It was asked for what is behind a place that this log has not come to: the place is none of its own. */
+  isBeyond: boolean;
   /** Others are stored that cannot be read yet, since a transaction that began before them still runs. */
   isHeldBack: boolean;
 };
@@ -78,7 +80,8 @@ export async function readFeed(
   const horizon = rows[0]?.horizon;
   const isAtHorizon = events.length < limit && horizon !== undefined && BigInt(horizon) > BigInt(last.xid);
   const next = isAtHorizon ? { xid: horizon, uuid: NIL_UUID } : last;
-  return { events, next, isHeldBack: rows[0]?.isHeldBack ?? false };
+  const isBeyond = horizon !== undefined && compareFeedPositions(after, { xid: horizon, uuid: NIL_UUID }) > 0;
+  return { events, next, isBeyond, isHeldBack: rows[0]?.isHeldBack ?? false };
 }
 
 /**

@@ -127,8 +127,11 @@ test('sends the wanted types alone, from the beginning on', async () => {
   none.leave();
 });
 
+const beyond = Buffer.from(`999999999999999999.${'0'.repeat(32)}`).toString('base64url');
+
 for (const [what, query, path] of [
   ['a cursor of another list', '?after=bXNnXzAx', 'after'],
+  ['a place that the log has not come to', `?after=${beyond}`, 'after'],
   ['a type that there is not', '?types=message.recieved', 'types'],
   ['no type', '?types=', 'types'],
   ['an unknown field', '?since=now', ''],
@@ -141,6 +144,12 @@ for (const [what, query, path] of [
     assert.equal(problem.errors?.[0]?.path, path);
   });
 }
+
+test('the log refuses a place that it has not come to, and says so', async () => {
+  const { status, body } = await service.api('GET', `/v1/events?after=${beyond}`);
+  assert.equal(status, 400);
+  assert.equal(body.errors[0].path, 'after');
+});
 
 test('refuses a Last-Event-ID that is none, and who has no key', async () => {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'last-event-id': 'x' };

@@ -93,6 +93,17 @@ describe('a connection is closed that', () => {
     });
 });
 
+test('a body in pieces of a byte each is refused before there are many', async () => {
+  const connection = await openRawConnection(service.address);
+  await connection.write(requestHead('POST', source.ingestUrl, { 'transfer-encoding': 'chunked' }));
+  await connection.write(`${'1\r\nx\r\n'.repeat(12_000)}0\r\n\r\n`);
+  const { status, body } = await connection.answer();
+  assert.equal(status, 400, body);
+  assert.match(body, /too many pieces/);
+  connection.destroy();
+  await expectWell();
+});
+
 test('headers that are too long are 431', async () => {
   const connection = await openRawConnection(service.address);
   await connection.write(requestHead('POST', source.ingestUrl, { 'x-long': 'x'.repeat(20_000) }));

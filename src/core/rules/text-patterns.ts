@@ -6,10 +6,11 @@ import type { Address } from '../message.ts';
  */
 export function isAddressed(patterns: readonly string[], addresses: readonly (Address | null)[]): boolean {
   if (patterns.includes('*')) return true;
-  const texts = addresses.flatMap((one) => (one === null ? [] : [one.address.toLowerCase()]));
+  const texts = new Set(addresses.flatMap((one) => (one === null ? [] : [one.address.toLowerCase()])));
+  const domains = new Set([...texts].map(domainOf));
   return patterns.some((pattern) => {
     const wanted = pattern.toLowerCase();
-    return texts.some((text) => (wanted.startsWith('@') ? domainOf(text) === wanted : text === wanted));
+    return wanted.startsWith('@') ? domains.has(wanted) : texts.has(wanted);
   });
 }
 
@@ -18,13 +19,18 @@ function domainOf(address: string): string {
   return address.slice(Math.max(0, address.lastIndexOf('@')));
 }
 
+/** A subject can be half a megabyte, and to put it into one form costs the square of its marks; a line has 998 (RFC 5322, 2.1.1). */
+const COMPARED_LENGTH = 1000;
+
 /**
- * Whether the text holds the pattern, letters alike. With `*` (anything) or `?` (one character) in it, the pattern is of
- * the whole text.
+ * Whether the text, of which the first thousand characters count, holds one of the patterns, letters alike. With `*` (anything)
+ * or `?` (one character) in it, a pattern is of the whole text.
  */
-export function holdsPattern(text: string, pattern: string): boolean {
-  const [haystack, wanted] = [comparable(text), comparable(pattern)];
-  return /[*?]/.test(wanted) ? isGlobOf(wanted, haystack) : haystack.includes(wanted);
+export function holdsPattern(text: string, patterns: readonly string[]): boolean {
+  const haystack = comparable(text.slice(0, COMPARED_LENGTH));
+  return patterns.map(comparable).some((wanted) => {
+    return /[*?]/.test(wanted) ? isGlobOf(wanted, haystack) : haystack.includes(wanted);
+  });
 }
 
 /** One text can be written in several ways: é as one character, or as e and an accent. */
