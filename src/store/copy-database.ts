@@ -1,5 +1,5 @@
 import { pipeline } from 'node:stream/promises';
-import postgres, { type TransactionSql } from 'postgres';
+import postgres, { type Sql, type TransactionSql } from 'postgres';
 import { MailgressError } from '../core/errors.ts';
 import { migrateDatabase, readSchemaState } from './migrate.ts';
 
@@ -19,12 +19,17 @@ export async function copyDatabase(
   toUrl: string,
   onTable: (table: string, rows: number) => void,
 ): Promise<void> {
-  await migrateDatabase(toUrl);
   // Each is one connection for one transaction, which fails as a whole when it ends.
   const open = (url: string) => postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
   const from = open(fromUrl);
   const to = open(toUrl);
   try {
+    if ((await nameOf(from)) === (await nameOf(to))) {
+      throw new MailgressError('conflict', 'Source and target are one database: name another one');
+    }
+    // Before it is migrated: a wrong URL may be that of a service.
+    if (await isInUse(to)) throw inUse();
+    await migrateDatabase(toUrl);
     if ((await readSchemaState(from)).state !== 'current') {
       throw new MailgressError(
         'database_behind',
@@ -47,11 +52,7 @@ async function copyTables(
   const tables = inOrder(await listTables(target));
   const names = tables.map(({ name }) => `"${name}"`).join(', ');
   await target.unsafe(`LOCK TABLE ${names} IN ACCESS EXCLUSIVE MODE`);
-  const [used] = await target<[{ isUsed: boolean }]>`
-    SELECT EXISTS (SELECT FROM mailboxes) OR EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM endpoints) AS "isUsed"`;
-  if (used.isUsed) {
-    throw new MailgressError('conflict', 'The database to copy into is in use: it has to be an empty one');
-  }
+  if (await isInUse(target)) throw inUse();
   // What a migration puts into a table would come twice.
   await target.unsafe(`TRUNCATE ${names}`);
   for (const { name, columns } of tables) {
@@ -65,6 +66,25 @@ async function copyTables(
     onTable(name, has);
   }
 }
+
+/** A database by its cluster and its name there, whichever way it is reached. */
+async function nameOf(sql: Sql): Promise<string> {
+  const [row] = await sql<[{ name: string }]>`
+    SELECT system_identifier || ' ' || current_database() AS name FROM pg_control_system()`;
+  return row.name;
+}
+
+async function isInUse(sql: Sql | TransactionSql): Promise<boolean> {
+  const [table] = await sql<[{ isThere: boolean }]>`SELECT to_regclass('api_keys') IS NOT NULL AS "isThere"`;
+  if (!table.isThere) return false;
+  const [row] = await sql<[{ isUsed: boolean }]>`
+    SELECT EXISTS (SELECT FROM mailboxes) OR EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM endpoints)
+        OR EXISTS (SELECT FROM api_keys) AS "isUsed"`;
+  return row.isUsed;
+}
+
+const inUse = () =>
+  new MailgressError('conflict', 'The database to copy into is in use: it has to be an empty one');
 
 async function listTables(sql: TransactionSql): Promise<Table[]> {
   return sql<Table[]>`
