@@ -40,8 +40,8 @@ async function readToEnd(socket: Socket): Promise<string> {
   socket.on('data', (bytes) => {
     text += bytes.toString('latin1');
   });
-  socket.on('error', () => {});
-  if (!socket.closed) await once(socket, 'close');
+  // A byte that crosses the close resets the connection: what had come before counts.
+  await new Promise((resolve) => socket.once('close', resolve));
   return text;
 }
 
