@@ -41,7 +41,7 @@ async function readToEnd(socket: Socket): Promise<string> {
     text += bytes.toString('latin1');
   });
   // A byte that crosses the close resets the connection: what had come before counts.
-  await new Promise((resolve) => socket.once('close', resolve));
+  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
   return text;
 }
 
