@@ -108,16 +108,18 @@ function createClient(hub: FeedHub, start: FeedPosition, types: string[], random
         end: leave,
         drop() {
           leave();
-          void hop(1).then(connect);
+          // Unless it has connected anew by itself meanwhile, or gone: two connections would bring everything twice.
+          void hop(1).then(() => subscription === own && connect());
         },
       },
     );
-    subscription = {
+    const own = {
       close() {
         close();
         leave();
       },
     };
+    subscription = own;
   }
 
   connect();
@@ -130,7 +132,10 @@ function createClient(hub: FeedHub, start: FeedPosition, types: string[], random
       subscription?.close();
       connect();
     },
-    close: () => subscription?.close(),
+    close() {
+      subscription?.close();
+      subscription = undefined;
+    },
   };
 }
 
