@@ -3,6 +3,7 @@ import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
 import { MailgressError } from '../core/errors.ts';
 import { type Address, isGlobal, isLoopback, parseAddress } from './address.ts';
+import { createNameProbe } from './name-probe.ts';
 
 export type ResolvedAddress = { address: string; family: number };
 
@@ -66,7 +67,7 @@ export function createEgress(options: {
   lookup?: Lookup;
 }): Egress {
   const { networks, hosts } = parseAllow(options.allow);
-  const lookup = shareLookups(options.lookup ?? ((host) => lookupInSystem(host, { all: true })));
+  const lookup = shareLookups(options.lookup ?? createSystemLookup());
   const isAllowed = (address: Address): boolean =>
     isGlobal(address) ||
     (options.allowLoopback && isLoopback(address)) ||
@@ -122,6 +123,15 @@ export function createEgress(options: {
     },
   };
   return egress;
+}
+
+/** getaddrinfo, for names of which DNS says something. */
+function createSystemLookup(): Lookup {
+  const probe = createNameProbe();
+  return async (host) => {
+    await probe(host);
+    return lookupInSystem(host, { all: true });
+  };
 }
 
 function areInside(addresses: readonly ResolvedAddress[]): boolean {

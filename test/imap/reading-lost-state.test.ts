@@ -121,22 +121,31 @@ test('a backup of minutes ago is noticed: the mod-sequence is noted with each pa
   assert.equal(gap.reason, 'state_lost');
 });
 
-test('mail that went before it was read is passed after some probes, and the folder is left in peace', async () => {
+test('mail that went before it was read: the folder is left in peace, and the cursor passes nothing', async () => {
   const address = 'went@example.com';
-  const { account, id } = await watch(address);
+  const { account } = await watch(address);
   await using _account = account;
-  for (const path of ['INBOX', 'Junk']) account.folder(path).mailbox.uidNext = 4;
-  for (const path of ['INBOX', 'Junk']) await untilRead(stage, id, 3, path);
-  for (const path of ['INBOX', 'Junk'])
-    account.arrive(path, { raw: mailTo(address, `after they went from ${path}`) });
-  await stage.waitForSubjects(['INBOX', 'Junk'].map((path) => `after they went from ${path}`));
-  await untilRead(stage, id, 4, 'Junk');
+  const folders = ['INBOX', 'Junk'];
   const count = (pattern: RegExp) => account.server.commands.filter((one) => pattern.test(one)).length;
-  const [fetches, probes] = [count(/FETCH/), count(/LIST|STATUS/)];
-  await until(
-    () => count(/LIST|STATUS/) > probes + 6,
-    20_000,
-    () => 'it is not asked',
-  );
+  const someProbes = async () => {
+    const before = count(/LIST|STATUS/);
+    await until(
+      () => count(/LIST|STATUS/) > before + 8,
+      20_000,
+      () => 'it is not asked',
+    );
+  };
+  for (const path of folders) account.folder(path).mailbox.uidNext = 4;
+  await someProbes();
+  const fetches = count(/FETCH/);
+  await someProbes();
   assert.ok(count(/FETCH/) <= fetches + 2, `${count(/FETCH/) - fetches} fetches`);
+
+  // A server may show a mail long after it has given out its UID.
+  for (const path of folders) {
+    account.folder(path).mailbox.uidNext = 3;
+    account.folder(path).add({ raw: mailTo(address, `shown late in ${path}`) });
+  }
+  for (const path of folders) account.arrive(path, { raw: mailTo(address, `after it in ${path}`) });
+  await stage.waitForSubjects(folders.flatMap((path) => [`shown late in ${path}`, `after it in ${path}`]));
 });

@@ -3,8 +3,9 @@ import { afterFailedTry, type DueStub, type StubResult } from '../../core/stub.t
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { LISTING_PAGE, listMails, mayBeOfMails, searchUids, withUndescribed } from './listing.ts';
+import { dayBefore } from './open-folder.ts';
 import { mailPlaceOf, parseMailPlace } from './place.ts';
-import { dayBefore, type Folder, type FolderTools } from './read-folder.ts';
+import type { Folder, FolderTools } from './read-folder.ts';
 import { readMails } from './read-mails.ts';
 import { type FolderGap, held } from './session-store.ts';
 

@@ -5,6 +5,14 @@ import type { ImapConnection } from './connection.ts';
 /** How far a folder has come, by STATUS. */
 export type FolderStatus = { uidNext: number; uidValidity: number };
 
+/** UIDs behind the cursor that the server has given out and no listing showed, and how many probes have told so. */
+export type Unseen = { uidNext: number; after: number; probes: number };
+
+/** Then it has most likely gone before it was read, and the folder is opened for it more rarely. */
+const UNSEEN_AFTER_PROBES = 5;
+/** A server may show mail late: an hour of probes. */
+const UNSEEN_LOOK_EACH = 120;
+
 /**
  * Asks how far folders have come, without selecting them: in one command where the server has LIST-STATUS (RFC 5819). Whoever
  * answers is there, so this is the proof of life too.
@@ -46,6 +54,20 @@ export function standingOf(
   if (cursor === undefined) return 'behind';
   if (uidValidity !== cursor.uidValidity || uidNext - 1 < cursor.uid) return 'other';
   return uidNext - 1 > cursor.uid ? 'behind' : 'read';
+}
+
+/** @param before what the probe before told. */
+export function noteUnseen(before: Unseen | undefined, after: number, { uidNext }: FolderStatus): Unseen {
+  const isSame = before?.uidNext === uidNext && before.after === after;
+  return { uidNext, after, probes: isSame ? before.probes + 1 : 1 };
+}
+
+/**
+ * Whether a folder that is `behind` is to be opened for it. The cursor passes nothing that was not listed, so one whose last mail
+ * went before it was read would otherwise be opened and listed at each probe for ever.
+ */
+export function isWorthALook({ probes }: Unseen): boolean {
+  return probes <= UNSEEN_AFTER_PROBES || probes % UNSEEN_LOOK_EACH === 0;
 }
 
 type Attribute = { value?: unknown };

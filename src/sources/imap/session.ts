@@ -5,7 +5,8 @@ import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import type { Folder } from './read-folder.ts';
 import type { GivenTools, SessionSettings, SessionTools } from './session-tools.ts';
-import { type Watch, watchFolders } from './watch.ts';
+import { watchFolders } from './watch.ts';
+import type { Watch } from './watched-folder.ts';
 
 /*
  * A source's states, as its session goes through them:
@@ -186,6 +187,7 @@ function createWatch(folders: readonly Folder[], isFirst: boolean): Watch {
       parkedUntilMs: 0,
       refusal: null,
       existsSeen: 0,
+      unseen: undefined,
     })),
     isFirst,
     bell: createBell(),

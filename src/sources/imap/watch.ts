@@ -1,38 +1,21 @@
 import { createBacklog, isOfFolder } from './backlog.ts';
-import type { Bell } from './bell.ts';
 import type { ImapConnection } from './connection.ts';
-import { type FolderStatus, readStatuses, standingOf } from './folder-status.ts';
+import { isWorthALook, noteUnseen, readStatuses, standingOf } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
-import { type Folder, noteRead, openFolder, readFolder } from './read-folder.ts';
+import { openFolder } from './open-folder.ts';
+import { type Folder, noteRead, readFolder } from './read-folder.ts';
 import type { SessionSettings, SessionTools } from './session-tools.ts';
-
-/** A folder of a connection. */
-export type WatchedFolder = Folder & {
-  /** It may have mail behind its cursor. */
-  isDue: boolean;
-  /** It was refused, and is left alone until then; by the monotonic clock. */
-  parkedUntilMs: number;
-  /** Why, until it has been opened again. */
-  refusal: string | null;
-  /** EXISTS when it was last read. */
-  existsSeen: number;
-};
-
-/** What one connection watches: the first folder that can be opened idles, the others are asked. */
-export type Watch = {
-  folders: WatchedFolder[];
-  /** Only the first connection of a session fills gaps and fetches stubs. */
-  isFirst: boolean;
-  /** Rung when there is something to look at. */
-  bell: Bell;
-  /** There may be gaps to fill and stubs to fetch. */
-  hasBacklog: boolean;
-  lookNow(): void;
-};
+import {
+  hasTriesLeft,
+  isOpenable,
+  refusalOfMain,
+  refuse,
+  type Watch,
+  type WatchedFolder,
+} from './watched-folder.ts';
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
-const HOUR_MS = 60 * MINUTE_MS;
 /** How often the server is asked about all folders: also how soon a connection that has died in silence is noticed. */
 export const PROBE_MS = 30 * SECOND_MS;
 const POLL_MS = MINUTE_MS;
@@ -40,11 +23,6 @@ const POLL_MS = MINUTE_MS;
 const PROBES_PER_LIST = 20;
 /** A folder that is not the main one is read for so long until the main one is looked at again. */
 const SLICE_MS = 5 * SECOND_MS;
-const MAX_REFUSALS = 3;
-const REFUSED_WAIT_MS = MINUTE_MS;
-const PARKED_MS = 6 * HOUR_MS;
-/** Without its main folder a source is as good as dead: it is never left alone for longer. */
-const MAIN_PARKED_MS = 5 * MINUTE_MS;
 /** The store is away: so long until the work is tried again, and as much more by chance. */
 const STORE_WAIT_MS = 3 * SECOND_MS;
 
@@ -100,7 +78,7 @@ export async function watchFolders(
   async function step(): Promise<void> {
     const openable = folders.filter(isOpenable);
     const [main] = openable;
-    if (saidAtRest !== undefined && saidAtRest !== refusalOfMain()) noteRest();
+    if (saidAtRest !== undefined && saidAtRest !== refusalOfMain(watch)) noteRest();
     if (main === undefined) {
       // The session's other folders are read by the first connection, which goes on. One folder may be locked for a moment.
       if (!watch.isFirst || folders.some(hasTriesLeft)) return waitForFolder();
@@ -151,7 +129,8 @@ export async function watchFolders(
       // Of the session's main folder, what cannot be understood is no matter of that folder alone.
       const isMain = watch.isFirst && folder === main;
       if (!isOfFolder(error, connection) || (isMain && error.fault === 'protocol')) throw error;
-      await refuse(folder, error);
+      open = undefined;
+      await refuse(watch, folder, error, store);
     }
   }
 
@@ -174,26 +153,6 @@ export async function watchFolders(
     return expected;
   }
 
-  async function refuse(folder: WatchedFolder, error: ImapError): Promise<void> {
-    open = undefined;
-    const refusals = (folder.cursor?.refusals ?? 0) + 1;
-    const isMain = watch.isFirst && folder === folders[0];
-    // It can be opened: what is wrong there may pass, or be about some of its mails alone.
-    const isParked = error.fault === 'folder' && refusals >= MAX_REFUSALS;
-    const parkedMs = isMain ? MAIN_PARKED_MS : PARKED_MS;
-    folder.parkedUntilMs = performance.now() + (isParked ? parkedMs : REFUSED_WAIT_MS);
-    folder.refusal = error.message;
-    if (folder.cursor !== undefined) folder.cursor.refusals = refusals;
-    const { path } = folder;
-    await store.noteRefused({ path, error: error.message, parkForMs: isParked ? parkedMs : null });
-  }
-
-  function refusalOfMain(): string | null {
-    const [main] = folders;
-    if (!watch.isFirst || main === undefined || main.refusal === null) return null;
-    return `its main folder "${main.path}" is not read: ${main.refusal}`;
-  }
-
   /** Waits for what comes, and asks from time to time whether all is as it seems. */
   async function rest(openable: readonly WatchedFolder[]): Promise<void> {
     noteRest();
@@ -210,7 +169,7 @@ export async function watchFolders(
   }
 
   function noteRest(): void {
-    const refusal = refusalOfMain();
+    const refusal = refusalOfMain(watch);
     if (saidAtRest !== refusal) tools.note(hasIdle ? 'idle' : 'polling', hasIdle ? 'idle' : 'poll', refusal);
     saidAtRest = refusal;
   }
@@ -239,8 +198,12 @@ export async function watchFolders(
         await noteRead(folder, folder.cursor, folder.cursor.modSeq, tools);
       }
       const isUntold = standing === undefined && open !== folder;
-      if (standing === 'other' || standing === 'behind' || isUntold) folder.isDue = true;
-      folder.told = standing === 'behind' && status !== undefined ? toldAgain(folder, status) : undefined;
+      folder.unseen =
+        standing === 'behind' && status !== undefined
+          ? noteUnseen(folder.unseen, folder.cursor?.uid ?? 0, status)
+          : undefined;
+      const hasUnseen = folder.unseen !== undefined && isWorthALook(folder.unseen);
+      if (standing === 'other' || isUntold || hasUnseen) folder.isDue = true;
     }
     if (performance.now() - openedMs > restartMs) {
       // IDLE is begun anew with a look at the folder as if it were for the first time.
@@ -274,21 +237,6 @@ export async function watchFolders(
     await openFolder(connection, folder, tools, false);
     return work(folder);
   }
-}
-
-function isOpenable({ parkedUntilMs }: WatchedFolder): boolean {
-  return parkedUntilMs <= performance.now();
-}
-
-/** It may be locked for a moment: that ends no session. */
-function hasTriesLeft({ cursor }: WatchedFolder): boolean {
-  return cursor !== undefined && cursor.refusals < MAX_REFUSALS;
-}
-
-function toldAgain({ cursor, told }: WatchedFolder, { uidNext }: FolderStatus): Folder['told'] {
-  if (told === undefined || cursor === undefined || cursor.uid >= told.uid)
-    return { uid: uidNext - 1, probes: 1 };
-  return { ...told, probes: told.probes + 1 };
 }
 
 function reasonOf(folders: readonly WatchedFolder[]): string {

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createNameProbe } from '../../src/deliver/name-probe.ts';
+import { startNameServer } from '../support/imap/name-server.ts';
+
+test('a name of which DNS says something, whatever it is, is left to getaddrinfo; one of which it says nothing is not', async () => {
+  const server = await startNameServer();
+  await using _server = server;
+  const probe = createNameProbe({ servers: [server.address], tryMs: 100 });
+  await probe('nobody.example.com');
+  assert.deepEqual([...new Set(server.asked)], ['nobody.example.com']);
+  server.behave('fail');
+  await probe('broken.example.com');
+  server.behave('silence');
+  await probe('postgres');
+  assert.ok(!server.asked.includes('postgres'), 'one label: the hosts file, or a search domain');
+  await assert.rejects(probe('hangs.example.com'), { code: 'EAI_AGAIN', syscall: 'getaddrinfo' });
+  server.behave('answer');
+  await probe('hangs.example.com');
+});
+
+test('a name server that is not there is no silence', async () => {
+  const server = await startNameServer();
+  await server[Symbol.asyncDispose]();
+  await createNameProbe({ servers: [server.address] })('somewhere.example.com');
+});
