@@ -13,7 +13,7 @@ import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
 import { createIdentify } from './http/auth.ts';
-import { createBodies } from './http/body.ts';
+import { createBodies } from './http/bodies.ts';
 import { connectLink } from './http/connect-link.ts';
 import { printForStream } from './http/event-stream.ts';
 import { createGate } from './http/gate.ts';

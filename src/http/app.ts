@@ -9,7 +9,7 @@ import { withDeadline } from '../store/deadline.ts';
 import { requireRole, tellAccess } from './access.ts';
 import { appsScriptRoutes } from './apps-script.ts';
 import { requireKey } from './auth.ts';
-import { limitBody } from './body.ts';
+import { limitBody } from './bodies.ts';
 import { connectLinkRoutes, connectRoutes } from './connect.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { docsRoutes } from './docs.ts';
