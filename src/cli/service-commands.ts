@@ -3,6 +3,8 @@ import { readConfig } from '../config.ts';
 import { createLog } from '../ops/log.ts';
 import { EXIT } from './exit.ts';
 
+type DoctorOptions = { source?: string; sendTests?: boolean; live?: boolean; json?: boolean };
+
 /**
  * The commands that run the service or open its database. Each ends its process: a stop half way leaves work behind. What it
  * runs is loaded then alone: all of it takes a second, which help and the clients of a service need not wait for.
@@ -67,8 +69,9 @@ export function addServiceCommands(program: Command): void {
     )
     .option('--source <id>', 'this one alone')
     .option('--send-tests', 'send each endpoint a test event; else it is only connected to')
+    .option('--live', 'have Gmail send a push for each of its sources, and wait for it')
     .option('--json', 'print JSON')
-    .action(async (options: { source?: string; sendTests?: boolean; json?: boolean }) => {
+    .action(async (options: DoctorOptions) => {
       const { doctor } = await import('./doctor.ts');
       process.exit(await doctor(options));
     });

@@ -43,6 +43,8 @@ export type DoctorContext = DoctorTools & {
   only: Id<'src'> | undefined;
   /** Whether endpoints are sent a test event. */
   sendTests: boolean;
+  /** For tests: how long the push of a round trip is waited for. */
+  pushPatienceMs?: number | undefined;
   sources: readonly SourceFacts[];
 };
 
