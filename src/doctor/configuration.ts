@@ -54,7 +54,7 @@ export function configurationFaults(error: MailgressError, secrets: Secrets): Li
   return faults.map(({ path, message }, at) =>
     toLine(
       { id: `configuration.${path}${at === 0 ? '' : `.${at}`}`, area, subject: path },
-      fail(message, `set it as .env.example describes; nothing else was looked at`),
+      fail(message, 'set it right in the environment, and look again; nothing else was looked at'),
       secrets,
     ),
   );
