@@ -10,7 +10,10 @@ import { STARTING_PATIENCE_MS, unlessStopped, watchStopSignal } from './stop-sig
  *
  * @returns whether it was done, and not cut off. Then end the process: work that nobody waits for may still run.
  */
-export async function copy(config: Config, { from, to }: { from?: string; to?: string }): Promise<boolean> {
+export async function copy(
+  config: Config,
+  { from, to, force }: { from?: string; to?: string; force?: boolean },
+): Promise<boolean> {
   const other = from ?? to;
   if (other === undefined || (from !== undefined && to !== undefined)) {
     throw new MailgressError(
@@ -28,7 +31,9 @@ export async function copy(config: Config, { from, to }: { from?: string; to?: s
   try {
     if (database !== undefined) {
       const [source, target] = from === undefined ? [database.url, other] : [other, database.url];
-      const copying = copyDatabase(source, target, (table, rows) => say(`${table}: ${rows}`));
+      const copying = copyDatabase(source, target, (table, rows) => say(`${table}: ${rows}`), {
+        force,
+      });
       await unlessStopped(copying, stop, 0);
     }
   } finally {

@@ -33,6 +33,9 @@ export type Database = {
   close(): Promise<void>;
 };
 
+/** By which the connections of services are known at the server. */
+export const APPLICATION_NAME = 'mailgress';
+
 /** Longer than any statement of the hot path should take, shorter than the minute that Apps Script's fetch waits. */
 const DEADLINE_MS = 15_000;
 
@@ -48,7 +51,7 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
       max_lifetime: null,
       fetch_types: false,
       types: arrayTypes,
-      connection: { application_name: 'mailgress' },
+      connection: { application_name: APPLICATION_NAME },
       onnotice: () => {},
       ...socket,
     });
