@@ -152,9 +152,13 @@ const PAIRS = [
 /**
  * Reads the environment.
  *
+ * @param options.serves what is run has an API, which needs a key.
  * @throws MailgressError `configuration`, its message and `faults` naming every fault at once.
  */
-export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+export function readConfig(
+  environment: NodeJS.ProcessEnv = process.env,
+  { serves = false }: { serves?: boolean } = {},
+): Config {
   // Hosts and shells hand over "unset" as an empty string.
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
   const parsed = environmentSchema.safeParse(given);
@@ -162,7 +166,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     ? []
     : parsed.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
   if (given.DATABASE_URL !== undefined) {
-    for (const name of ['MAILGRESS_ADMIN_TOKEN', 'MAILGRESS_SECRET_KEY']) {
+    for (const name of [...(serves ? ['MAILGRESS_ADMIN_TOKEN'] : []), 'MAILGRESS_SECRET_KEY']) {
       if (given[name] === undefined) faults.push({ path: name, message: 'is required with DATABASE_URL' });
     }
   }

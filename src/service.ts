@@ -182,8 +182,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stops.add(() => database.inTime(keyUses.stop()));
 
     const publicUrl = () => options.publicUrl ?? address;
-    const { adminToken, metricsToken } = options;
-    const doctor = loadDoctor({ ...options, secrets: [adminToken, metricsToken] }, base, publicUrl);
+    const { metricsToken } = options;
+    const doctor = loadDoctor({ ...options, secrets: [metricsToken] }, base, publicUrl);
     const attachments = createAttachmentReader();
     stops.add(() => attachments.close());
 

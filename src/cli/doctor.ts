@@ -112,7 +112,8 @@ async function examineOpened(
     ...core,
     ...(imapCa !== undefined && { imapCa }),
     pubsub,
-    secrets: [opened.adminToken, metricsToken, sourceSecret],
+    adminToken: opened.adminToken,
+    secrets: [metricsToken, sourceSecret],
   };
   try {
     return await examine(doctorTools(options, base, () => publicUrl)(), what);

@@ -14,7 +14,7 @@ export function addServiceCommands(program: Command): void {
     .command('all')
     .description('Run everything in this process, on an embedded PostgreSQL unless DATABASE_URL is set')
     .action(async () => {
-      const config = readConfig();
+      const config = readConfig(undefined, { serves: true });
       const log = createLog(config.logLevel);
       const { serve } = await import('./serve.ts');
       await serve(config, { mode: 'own', migrate: true, dispatch: true, imap: true, log });
@@ -29,7 +29,7 @@ export function addServiceCommands(program: Command): void {
     .option('--migrate', 'migrate the database first')
     .option('--no-dispatch', 'leave deliveries to other processes')
     .action(async (options: { migrate?: boolean; dispatch: boolean }) => {
-      const config = readConfig();
+      const config = readConfig(undefined, { serves: true });
       const { migrate = false, dispatch } = options;
       const log = createLog(config.logLevel);
       const { serve } = await import('./serve.ts');
@@ -83,7 +83,8 @@ export function addServiceCommands(program: Command): void {
     )
     .option('--to <url>', 'from the configured database into this one')
     .option('--from <url>', 'from this one into the configured database')
-    .action(async (options: { from?: string; to?: string }) => {
+    .option('--force', 'although services run on one of them: what they take in meanwhile is not copied')
+    .action(async (options: { from?: string; to?: string; force?: boolean }) => {
       const config = readConfig();
       const { copy } = await import('./copy.ts');
       process.exit((await copy(config, options)) ? 0 : EXIT.interrupted);

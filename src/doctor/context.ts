@@ -29,6 +29,8 @@ export type DoctorSettings = {
   publicUrl: string;
   isEmbedded: boolean;
   secretKeys: readonly string[];
+  /** Without one nothing serves the API from here. */
+  hasAdminToken: boolean;
   egressAllow: readonly string[];
   pubsub: { audience: string; serviceAccount: string } | undefined;
   google: GoogleConfig;
