@@ -18,6 +18,8 @@ export type Database = {
   readonly sql: Sql;
   /** The hot path: ingest, claims, attempts. */
   readonly hot: Sql;
+  /** For whether it answers at all, which is not to wait behind what is busy. */
+  readonly probe: Sql;
   /** What may take seconds: searches, and the index they look in. */
   readonly search: Sql;
   /** Does a search when it is its turn. @throws MailgressError `overloaded` if that is not within some seconds. */
@@ -27,7 +29,7 @@ export type Database = {
   /** So long a caller waits for an answer; then it is told that the store is away. */
   readonly deadlineMs: number;
   /** Waits for what is quick while the store is well. Where it is not answered in time, dead connections are ended. */
-  inTime<T>(work: Promise<T>): Promise<T>;
+  inTime<T>(work: Promise<T>, ms?: number): Promise<T>;
   /** How much of each pool is in use. */
   pools(): { pool: string; connections: number; statements: number }[];
   close(): Promise<void>;
@@ -58,6 +60,7 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
   };
   const sql = createPool(6, connect);
   const hot = createPool(4, connect);
+  const probe = createPool(1, connect);
   // One more, for what writes the index.
   const search = createPool(SEARCHES_AT_ONCE + 1, connect);
   const listeners: Listener[] = [];
@@ -65,18 +68,20 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
   return {
     sql,
     hot,
+    probe,
     search,
     inSearch: createSearchTurns({ search, api: sql }),
     deadlineMs,
-    inTime: (work) => withDeadline(work, deadlineMs, sockets.endSilent),
+    inTime: (work, ms = deadlineMs) => withDeadline(work, ms, sockets.endSilent),
     listen: (channel, onNotify) => void listeners.push(createListener(connect, channel, onNotify)),
     pools: () => [
       { pool: 'api', ...sql.use() },
       { pool: 'hot', ...hot.use() },
+      { pool: 'probe', ...probe.use() },
       { pool: 'search', ...search.use() },
     ],
     async close() {
-      await Promise.all([...listeners, sql, hot, search].map((one) => one.end({ timeout: 5 })));
+      await Promise.all([...listeners, sql, hot, probe, search].map((one) => one.end({ timeout: 5 })));
     },
   };
 }
