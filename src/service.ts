@@ -223,7 +223,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       version: options.version,
       log,
     });
-    const server = await startHttpServer(app.fetch, options);
+    const server = await startHttpServer(app.fetch, { ...options, onDropped: metrics.connectionDropped });
     address = server.address;
     // At the same time: what is under way here and there has nothing to wait for in the other.
     stops.add(() => Promise.all([server.drain(), endSessions()]));

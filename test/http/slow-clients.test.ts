@@ -148,7 +148,20 @@ test('of more connections than there may be the new ones are closed, and idle on
   );
   await Promise.all(idle.map((socket) => socket.closed || once(socket, 'close')));
   await expectWell();
-  for (const socket of busy) socket.destroy();
+  const more = await Promise.all(
+    Array.from({ length: 60 }, async () => {
+      const socket = await open();
+      socket.write(pushHead({ 'content-length': 100 }));
+      return socket;
+    }),
+  );
+  // Who is dropped gets no answer; of those that are not, each would have one within seconds.
+  await Promise.race(more.map(readToEnd));
+  for (const socket of [...busy, ...more]) socket.destroy();
+  await waitUntil('it is counted', async () => {
+    const dropped = await metric('mailgress_http_connections_dropped_total').catch(() => 0);
+    return dropped > 0;
+  });
 });
 
 test('many requests at once on one connection are all answered, in their order', async () => {
@@ -210,10 +223,12 @@ async function fillBodies(): Promise<Socket> {
   return socket;
 }
 
-async function heldBytes(): Promise<number> {
+const heldBytes = () => metric('mailgress_bodies_bytes');
+
+async function metric(name: string): Promise<number> {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
   const text = await (await fetch(`${service.address}/metrics`, { headers })).text();
-  return Number(/^mailgress_bodies_bytes (\d+)/m.exec(text)?.[1]);
+  return Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0);
 }
 
 test('without room for large bodies a large push is told to come again, the API too, and small ones are taken', async () => {
