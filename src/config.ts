@@ -62,6 +62,15 @@ const url = (protocols: readonly string[]) =>
     error: `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 
+/** Lines, logs and pages show it. */
+const publicUrl = url(['http:', 'https:']).refine(
+  (text) => {
+    const parsed = URL.parse(text);
+    return !parsed?.username && !parsed?.password;
+  },
+  { error: 'must have no user name and password in it' },
+);
+
 const integer = (min: number, max: number) =>
   z
     .string()
@@ -98,7 +107,7 @@ export const environmentSchema = z.object({
   MAILGRESS_DATA_DIR: z.string().default('.mailgress'),
   HOST: z.string().default('127.0.0.1'),
   PORT: integer(0, 65_535).default(8080),
-  MAILGRESS_PUBLIC_URL: url(['http:', 'https:']).optional(),
+  MAILGRESS_PUBLIC_URL: publicUrl.optional(),
   RENDER_EXTERNAL_URL: url(['http:', 'https:']).optional(),
   MAILGRESS_ADMIN_TOKEN: z
     .string()

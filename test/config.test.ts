@@ -30,6 +30,12 @@ test('needs nothing: an embedded database on 127.0.0.1:8080', () => {
   assert.equal(config.adminToken, undefined);
 });
 
+test('a public URL has no password in it: it is shown', () => {
+  const MAILGRESS_PUBLIC_URL = 'https://ada:s3cret@mail.example.com';
+  assert.deepEqual(faultsOf({ MAILGRESS_PUBLIC_URL }), ['MAILGRESS_PUBLIC_URL']);
+  assert.throws(() => readConfig({ MAILGRESS_PUBLIC_URL }), /^(?!.*s3cret)/s);
+});
+
 test('takes an empty variable for one that is not set', () => {
   assert.deepEqual(readConfig({ DATABASE_URL: '', PORT: ' ' }), readConfig({}));
 });

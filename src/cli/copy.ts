@@ -21,6 +21,7 @@ export async function copy(
       'Say one of --from URL and --to URL: the other side is the configured database, DATABASE_URL or the embedded one',
     );
   }
+  expectDatabaseUrl(from === undefined ? '--to' : '--from', other);
   const stop = watchStopSignal();
   const say = (message: string) => process.stderr.write(`${message}\n`);
   const database = await unlessStopped(
@@ -44,4 +45,10 @@ export async function copy(
     'All is copied. MAILGRESS_SECRET_KEY has to be the same there: what is sealed opens with it alone.\n',
   );
   return true;
+}
+
+/** @throws MailgressError `usage`, without the URL: it holds a password. */
+function expectDatabaseUrl(option: string, text: string): void {
+  if (/^postgres(ql)?:$/.test(URL.parse(text)?.protocol ?? '')) return;
+  throw new MailgressError('usage', `${option}: must be a URL that begins with postgres:// or postgresql://`);
 }
