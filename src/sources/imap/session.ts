@@ -3,6 +3,7 @@ import { type Bell, createBell } from './bell.ts';
 import { chooseFolders, describeMissing, type WantedFolder } from './choose-folders.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
+import { listFolders } from './list-folders.ts';
 import type { Folder } from './read-folder.ts';
 import type { GivenTools, SessionSettings, SessionTools } from './session-tools.ts';
 import { watchFolders } from './watch.ts';
@@ -138,12 +139,10 @@ async function findFolders(
   { store }: Pick<SessionTools, 'store'>,
 ): Promise<(Folder & { isIdling: boolean })[]> {
   const cursors = await store.listCursors();
-  const listed = await connection
-    .run((client) => client.list({ listOnly: true }), 30_000)
-    .catch((error) => {
-      if (!connection.isOpen()) throw error;
-      return [];
-    });
+  const listed = await listFolders(connection).catch((error) => {
+    if (!connection.isOpen()) throw error;
+    return [];
+  });
   const { folders: chosen, missing } = chooseFolders(listed, wanted, provider);
   const lost = missing.flatMap((wish) => cursors.filter((cursor) => isWished(wish, cursor)));
   // A LIST without the main folder makes no other one the main one.
