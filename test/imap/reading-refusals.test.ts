@@ -228,6 +228,25 @@ test('a mail whose rows can never be read is no missing one', async () => {
   );
 });
 
+test('a mail that is left out of a listing, though it is there, arrives', async () => {
+  const address = 'omitted@example.com';
+  const { account, id } = await watch(address);
+  await using _account = account;
+  const usual = account.server.handlers['UID FETCH'] ?? assert.fail('no FETCH');
+  account.server.handlers['UID FETCH'] = async (command, session) => {
+    const answer = await usual(command, session);
+    return Array.isArray(answer) && /^\d+:\*/.test(command.args)
+      ? answer.filter((row) => !/UID 2 /.test(String(row)))
+      : answer;
+  };
+  const folder = account.folder('INBOX');
+  const subjects = [1, 2, 3].map((count) => `omitted ${count}`);
+  for (const subject of subjects.slice(0, 2)) folder.add({ raw: mailTo(address, subject) });
+  account.arrive('INBOX', { raw: mailTo(address, subjects[2]) });
+  await stage.waitForSubjects(subjects);
+  await untilRead(stage, id, 3);
+});
+
 test('nothing of this came twice', () => {
   const ids = mailsOf(stage).map(({ id }) => id);
   assert.equal(new Set(ids).size, ids.length);
