@@ -144,11 +144,14 @@ async function findFolders(
     return [];
   });
   const { folders: chosen, missing } = chooseFolders(listed, wanted, provider);
-  const lost = missing.flatMap((wish) => cursors.filter((cursor) => isWished(wish, cursor)));
+  const lost =
+    chosen.length > 0
+      ? missing.flatMap((wish) => cursors.filter((cursor) => isWished(wish, cursor)))
+      : cursors.filter((cursor) => wanted?.some((wish) => isWished(wish, cursor)) ?? true);
   // A LIST without the main folder makes no other one the main one.
-  const lostMain = lost.filter(({ path, role }) => path.toUpperCase() === 'INBOX' || role === '\\All');
-  const known =
-    chosen.length > 0 ? [...lostMain, ...chosen, ...lost.filter((one) => !lostMain.includes(one))] : cursors;
+  const isMain = provider === 'gmail' ? [isAll, isInbox] : [isInbox, isAll];
+  const lostMain = isMain.flatMap((isIt) => lost.filter(isIt));
+  const known = [...lostMain, ...chosen, ...lost.filter((one) => !lostMain.includes(one))];
   if (known.length === 0 && listed.length > 0) {
     throw new ImapError('folder', `the account has no folder ${describeMissing(missing, listed)}`);
   }
@@ -170,7 +173,16 @@ function pathsOf(wish: ImapFolderWish, watched: readonly { path: string; role: s
 }
 
 function isWished(wish: WantedFolder, { path, role }: { path: string; role: string | null }): boolean {
-  return 'path' in wish ? path === wish.path : role?.toLowerCase() === `\\${wish.role}`;
+  if ('path' in wish) return isInbox(wish) ? isInbox({ path }) : path === wish.path;
+  return role?.toLowerCase() === `\\${wish.role}`;
+}
+
+function isInbox({ path }: { path: string }): boolean {
+  return path.toUpperCase() === 'INBOX';
+}
+
+function isAll({ role }: { role: string | null }): boolean {
+  return role === '\\All';
 }
 
 /** One connection for the main folder and those that are asked; one more for each that idles, as far as the budget goes. */
