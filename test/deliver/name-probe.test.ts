@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { createNameProbe } from '../../src/deliver/name-probe.ts';
 import { startNameServer } from '../support/imap/name-server.ts';
@@ -46,4 +49,16 @@ test('after a silence the servers are asked for anew: the machine may be in anot
   await assert.rejects(probe('here.example.com'), { code: 'EAI_AGAIN' });
   assert.equal(await probe('here.example.com'), 0);
   assert.ok(now.asked.includes('here.example.com'));
+});
+
+test('a name of the hosts file is left to getaddrinfo, whatever DNS does', async () => {
+  const server = await startNameServer();
+  await using _server = server;
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'mailgress-hosts-'));
+  const hostsFile = join(directory.path, 'hosts');
+  await writeFile(hostsFile, '127.0.0.1 localhost\n192.0.2.1\tmail Mail.Example.com # old.example.com\n');
+  server.behave('silence');
+  const probe = createNameProbe({ servers: () => [server.address], tryMs: 100, hostsFile });
+  assert.equal(await probe('mail.example.com'), 0);
+  await assert.rejects(probe('old.example.com'), { code: 'EAI_AGAIN' });
 });
