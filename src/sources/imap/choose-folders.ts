@@ -19,7 +19,7 @@ export type ListedFolder = {
 export type FolderRole = 'inbox' | 'junk' | 'promotions' | 'all' | 'trash' | 'sent' | 'archive' | 'drafts';
 export type WantedFolder = { role: FolderRole } | { path: string };
 
-export type WatchedFolder = {
+export type ChosenFolder = {
   path: string;
   /** Special use, as the server or the folder's name told it (`\Junk`; `\Inbox` of INBOX); null if none. */
   role: string | null;
@@ -79,10 +79,10 @@ export function chooseFolders(
   listed: readonly ListedFolder[],
   wanted: readonly WantedFolder[] | undefined,
   provider: ImapProvider,
-): { folders: WatchedFolder[]; missing: WantedFolder[] } {
+): { folders: ChosenFolder[]; missing: WantedFolder[] } {
   const selectable = listed.filter((folder) => isSelectable(folder) && isNameable(folder));
   const wants = wanted?.map((want) => ({ want, isNeeded: true })) ?? defaultsOf(provider, selectable);
-  const byPath = new Map<string, WatchedFolder>();
+  const byPath = new Map<string, ChosenFolder>();
   const missing: WantedFolder[] = [];
   for (const { want, isNeeded } of wants) {
     const folder = findFolder(selectable, want);
