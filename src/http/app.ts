@@ -4,9 +4,8 @@ import type { MiddlewareHandler } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
-import type { Database } from '../store/database.ts';
-import { withDeadline } from '../store/deadline.ts';
 import { requireRole, tellAccess } from './access.ts';
+import { answerInTime } from './answer-in-time.ts';
 import { appsScriptRoutes } from './apps-script.ts';
 import { requireKey } from './auth.ts';
 import { limitBody } from './body.ts';
@@ -107,11 +106,6 @@ export function createApp(services: Services): OpenAPIHono {
     app.route('/', routes(services));
   }
   return app;
-}
-
-/** A change may rightly take long (a mailbox with all its mail), so that it says nothing of the connections. */
-function answerInTime({ inTime, deadlineMs }: Database): MiddlewareHandler {
-  return (c, next) => (c.req.method === 'GET' ? inTime(next()) : withDeadline(next(), deadlineMs));
 }
 
 /** A line for each request, with an id that the caller is told too. Paths hold ids only, and no query is logged. */

@@ -58,14 +58,15 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
   // One more, for what writes the index.
   const search = createPool(SEARCHES_AT_ONCE + 1, connect);
   const listeners: Listener[] = [];
+  const inTime: Database['inTime'] = (work) => withDeadline(work, deadlineMs, sockets.endSilent);
 
   return {
     sql,
     hot,
     search,
-    inSearch: createSearchTurns({ search, api: sql }),
+    inSearch: createSearchTurns({ search, api: sql, inTime }),
     deadlineMs,
-    inTime: (work) => withDeadline(work, deadlineMs, sockets.endSilent),
+    inTime,
     listen: (channel, onNotify) => void listeners.push(createListener(connect, channel, onNotify)),
     pools: () => [
       { pool: 'api', ...sql.use() },
