@@ -75,7 +75,12 @@ export function createApp(services: Services): OpenAPIHono {
   app.route('/', metricsRoutes(services));
   const document = documentOf(services.version);
   const describe = () => tellAccess(app.getOpenAPI31Document(document));
-  app.get('/openapi.json', (c) => c.json(describe()));
+  // Made once: it takes some 50 ms, and anyone may ask.
+  let text: string | undefined;
+  app.get('/openapi.json', (c) => {
+    text ??= JSON.stringify(describe());
+    return c.body(text, 200, { 'content-type': 'application/json' });
+  });
   app.route('/', docsRoutes(describe));
   describeWebhooks(app.openAPIRegistry);
 

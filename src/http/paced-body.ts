@@ -19,7 +19,7 @@ export function pacedBody(
 ): ReadableStream<Uint8Array> {
   const { outgoing }: { outgoing?: ServerResponse } = c.env ?? {};
   const iterator = bytes[Symbol.asyncIterator]();
-  const longest = setTimeout(cut, longestMs);
+  const longest = setTimeout(cut, longestMs).unref();
   let timer = setTimeout(cut, patienceMs);
   let isOver = false;
 

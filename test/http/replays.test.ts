@@ -162,6 +162,18 @@ describe('a replay', () => {
     await sql`DELETE FROM events WHERE type = 'gap.opened'`;
   });
 
+  test('has nothing of messages that were deleted', async () => {
+    const another = await addSource(service);
+    await pushMails(another, ['c1', 'c2']);
+    const { body } = await service.api('GET', `/v1/messages?mailbox=${another.mailboxId}`);
+    await service.api('DELETE', `/v1/messages/${body.data[0].id}`);
+    await using consumer = await addConsumer(service);
+    const made = await replay(consumer.id, { since: LONG_AGO, mailbox: another.mailboxId });
+    const { queued, sent, failed } = await replayIn(made.id, 'completed');
+    assert.deepEqual([made.total, queued, sent, failed], [1, 1, 1, 0]);
+    await service.api('DELETE', `/v1/mailboxes/${another.mailboxId}`);
+  });
+
   test('of more than fit its window at once comes to its end, without one too many', async () => {
     await using consumer = await addConsumer(service, undefined, { types: ['gap.opened'] });
     await sql`
