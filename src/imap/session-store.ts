@@ -25,7 +25,7 @@ export function createSessionStore(
     noteRefused: (refusal) => inTime(folders.noteFolderRefused(hot, lease, refusal)),
     noteStrike: (path) => inTime(folders.noteFolderStrike(hot, lease, path)),
     findStoredKeys: (keys) => inTime(folders.findStoredKeys(hot, mailboxId, keys)),
-    findLastReceivedAt: () => inTime(folders.findLastReceivedAt(hot, mailboxId)),
+    findReadByOthers: () => inTime(folders.findReadByOthers(hot, mailboxId, sourceId)),
     readBacklog: () => inTime(folders.readBacklog(hot, sourceId)),
     findOpenGaps: () => inTime(findOpenGaps(hot, sourceId)),
     spreadGap: (gapId) => inTime(folders.spreadGap(hot, lease, gapId)),

@@ -31,8 +31,8 @@ import { forgetWorker, reportWorker } from '../store/workers.ts';
 import { type AccessOptions, type ImapAccess, openAccess } from './access.ts';
 import { createSessionStore } from './session-store.ts';
 
-/** Mail that is being fetched or stored at once, over all sessions. */
-const MAX_BYTES = 64 * 1024 * 1024;
+/** Mail that is being fetched or stored at once, over all sessions; of large ones there is room for one of the largest. */
+const MEMORY = { pagesBytes: 32 * 1024 * 1024, largeBytes: 32 * 1024 * 1024 };
 /** Connects under way at once to one host: servers take many clients that come together for an attack. */
 const CONNECTS_PER_HOST = 8;
 const DEFAULT_CAPACITY = 5000;
@@ -61,7 +61,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
   const { database, log, onEvent, only, random = Math.random, capacity = DEFAULT_CAPACITY } = options;
   const { inTime, hot } = database;
   const holder = createHolder();
-  const budget = createByteBudget(MAX_BYTES);
+  const memory = { pages: createByteBudget(MEMORY.pagesBytes), large: createByteBudget(MEMORY.largeBytes) };
   const connects = createLimits(CONNECTS_PER_HOST);
   const budgets = Object.fromEntries(
     Object.entries(IMAP_PRESETS).map(([provider, { connectionBudget }]) => [provider, connectionBudget]),
@@ -120,7 +120,7 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
       {
         store,
         take: (mail, isOneOfMany) => options.ingest(mail, origin, isOneOfMany),
-        budget,
+        memory,
         maxMailBytes: options.connect.maxMailBytes,
         scope: `${server.host.toLowerCase()}/${user.toLowerCase()}`,
         newFolderSince: claimed.createdAt,

@@ -1,5 +1,6 @@
 import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
+import { isStandby } from './coverage.ts';
 import { logGaps } from './gap-filling.ts';
 import { isHeld, type Lease } from './source-leases.ts';
 import { tellEndpoints } from './tell.ts';
@@ -242,13 +243,33 @@ export async function findStoredKeys(
   return new Set(rows.map(({ key }) => key.replaceAll('-', '')));
 }
 
-/** When the newest mail of the mailbox was received; of the last hundred stored, as clocks and orders differ. */
-export async function findLastReceivedAt(sql: Sql, mailboxId: Id<'mbx'>): Promise<Date | undefined> {
-  const [row] = await sql<{ at: Date | null }[]>`
-    SELECT max(received_at) AS at FROM (
-      SELECT received_at FROM messages WHERE mailbox_id = ${uuidOf(mailboxId)} ORDER BY id DESC LIMIT 100
-    ) newest WHERE received_at <= now()`;
-  return row?.at ?? undefined;
+/** What the others of a mailbox have read while a standby slept. */
+export type ReadByOthers = {
+  /** When the newest mail was received; of the last hundred stored, as clocks and orders differ. Null: there is none. */
+  lastAt: Date | null;
+  /** The folders that they read; null: all, as a Gmail account is read whole. */
+  paths: string[] | null;
+};
+
+export async function findReadByOthers(
+  sql: Sql,
+  mailboxId: Id<'mbx'>,
+  sourceId: Id<'src'>,
+): Promise<ReadByOthers> {
+  const [found] = await sql<[ReadByOthers]>`
+    WITH other AS (
+      SELECT id, kind FROM sources other
+      WHERE mailbox_id = ${uuidOf(mailboxId)} AND id <> ${uuidOf(sourceId)} AND kind <> 'raw' AND NOT ${isStandby(sql, 'other')}
+    )
+    SELECT (
+             SELECT max(received_at) FROM (
+               SELECT received_at FROM messages WHERE mailbox_id = ${uuidOf(mailboxId)} ORDER BY id DESC LIMIT 100
+             ) newest WHERE received_at <= now()
+           ) AS "lastAt",
+           CASE WHEN NOT EXISTS (SELECT FROM other WHERE kind <> 'imap')
+             THEN ARRAY(SELECT DISTINCT path FROM imap_folders JOIN other ON source_id = other.id)
+           END AS paths`;
+  return found;
 }
 
 /** What is left to do beside new mail. */

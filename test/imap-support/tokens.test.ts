@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { waitUntil } from '../support/embedded-place.ts';
 import { type Dovecot, startDovecot } from '../support/imap/dovecot.ts';
 import { openImapLines } from '../support/imap/imap-client.ts';
 import { skipWithoutDovecot } from '../support/imap/install.ts';
@@ -41,7 +42,7 @@ describe('tokens at Dovecot', { skip: await skipWithoutDovecot() }, () => {
     test(`${name} with a good token, one that is over, revoked, another's or of nobody`, async () => {
       const good = await tokens.issue('me@example.com');
       assert.match(await login('me@example.com', good), /^a OK/);
-      assert.equal(dovecot.logins('me@example.com').at(-1)?.method, name);
+      await waitUntil('its log says so', () => dovecot.logins('me@example.com').at(-1)?.method === name);
       const refused = /NO \[AUTHENTICATIONFAILED\]/;
       assert.match(await login('you@example.com', good), refused);
       assert.match(await login('me@example.com', 'nobody-knows-it'), refused);

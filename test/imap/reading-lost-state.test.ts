@@ -130,7 +130,7 @@ test('mail that went before it was read: the folder is left in peace, and the cu
   const someProbes = async () => {
     const before = count(/LIST|STATUS/);
     await until(
-      () => count(/LIST|STATUS/) > before + 8,
+      () => count(/LIST|STATUS/) > before + 16,
       20_000,
       () => 'it is not asked',
     );

@@ -140,7 +140,8 @@ function findFolder(folders: readonly ListedFolder[], want: WantedFolder): Liste
   const role = ROLES[want.role];
   const { attribute } = role;
   return (
-    folders.find((folder) => attribute !== null && toldRoleOf(folder) === attribute) ??
+    // Those of others that are shared with this account are further down: `shared.bob.Junk`.
+    shallowestOf(folders.filter((folder) => attribute !== null && toldRoleOf(folder) === attribute)) ??
     shallowestOf(folders.filter((folder) => isNamedFor(folder, role))) ??
     folders.find(({ specialUse }) => attribute !== null && specialUse === attribute)
   );

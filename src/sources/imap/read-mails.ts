@@ -17,8 +17,8 @@ export type MailResult = { uid: number; key: Uint8Array | null } & (
 export type ReadTools = {
   store: Pick<SessionStore, 'findStoredKeys'>;
   take: TakeMail;
-  /** Over all sessions of the process. */
-  budget: ByteBudget;
+  /** Over all sessions of the process: mails that are pages by themselves have a room of their own, and wait for each other alone. */
+  memory: { pages: ByteBudget; large: ByteBudget };
   /** Larger mails are taken with their headers alone. */
   maxMailBytes: number;
   /** What an EMAILID is unique in. */
@@ -176,12 +176,13 @@ async function fetchPage(
   page: readonly ListedMail[],
   tools: ReadTools,
 ): Promise<Page> {
-  const { budget, maxMailBytes, scope, signal } = tools;
+  const { memory, maxMailBytes, scope, signal } = tools;
   const isWhole = ({ sizeBytes }: ListedMail) => sizeBytes === undefined || sizeBytes <= maxMailBytes;
   const whole = page.filter(isWhole);
   const large = page.filter((mail) => !isWhole(mail));
   const bytes = page.reduce((sum, mail) => sum + bytesOf(mail, maxMailBytes), 0);
-  const letGo = bytes <= FREE_BYTES ? () => {} : await budget.take(bytes, signal);
+  const room = bytes <= PAGE_BYTES ? memory.pages : memory.large;
+  const letGo = bytes <= FREE_BYTES ? () => {} : await room.take(bytes, signal);
   try {
     const fetched = [
       ...(await fetchMails(connection, whole, { isTruncated: false, bytes, maxMailBytes, scope })),

@@ -70,7 +70,8 @@ export type SessionStore = {
   noteStrike(path: string): Promise<void>;
   /** As hex, those of the keys under which a mail of the mailbox has been stored. */
   findStoredKeys(keys: readonly Uint8Array[]): Promise<Set<string>>;
-  findLastReceivedAt(): Promise<Date | undefined>;
+  /** When they stored the newest mail (null: none), and the folders that they read (null: all). */
+  findReadByOthers(): Promise<{ lastAt: Date | null; paths: readonly string[] | null }>;
   readBacklog(): Promise<{ hasOpenGaps: boolean; hasDueStubs: boolean; nextStubInMs: number | null }>;
   findOpenGaps(): Promise<FolderGap[]>;
   spreadGap(gapId: Id<'gap'>): Promise<void>;

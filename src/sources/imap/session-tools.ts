@@ -1,7 +1,7 @@
 import type { ImapProvider } from '../../core/imap-providers.ts';
 import type { ImapFolderWish, ImapTuning } from '../../core/imap-settings.ts';
 import type { ImapConnection } from './connection.ts';
-import type { FolderTools } from './read-folder.ts';
+import type { Folder, FolderTools } from './read-folder.ts';
 
 export type SessionSettings = {
   provider: ImapProvider;
@@ -15,7 +15,7 @@ export type SessionSettings = {
 };
 
 /** What a session is given. */
-export type GivenTools = Omit<SessionTools, 'onBacklog' | 'lookForFolders' | 'wakesFrom'>;
+export type GivenTools = Omit<SessionTools, 'onBacklog' | 'lookForFolders' | 'wakesFrom' | 'isReadByOthers'>;
 
 export type SessionTools = FolderTools & {
   /** @param signal ends the attempt. */
@@ -26,6 +26,8 @@ export type SessionTools = FolderTools & {
     mode: 'idle' | 'poll' | null,
     reason?: string | null,
   ): void;
+  /** Others have read this folder until now: what they have stored is not listed. */
+  isReadByOthers(folder: Folder): boolean;
   /** There may be gaps to fill or stubs to fetch; for the connection of the session that does it. */
   onBacklog(): void;
   /** From time to time: ends the session in order when there are folders that it does not watch, so that the next one does. */

@@ -77,13 +77,22 @@ export async function runSession(settings: SessionSettings, given: GivenTools): 
       if (now.some(isNew)) endAll();
     };
     // Asked before any is read: what comes from one folder would have the next go on behind it.
-    const lastAt = settings.isWakingUp ? await given.store.findLastReceivedAt() : undefined;
-    const wakesFrom = lastAt ?? given.newFolderSince;
+    const slept = settings.isWakingUp ? await given.store.findReadByOthers() : undefined;
+    const wakesFrom = slept?.lastAt ?? given.newFolderSince;
+    const isReadByOthers = ({ path }: Folder) =>
+      slept !== undefined && (slept.paths === null || slept.paths.includes(path));
     // Without its main folder a source is nothing that a standby may rely on, whatever comes from the others.
     const noteAlive = (hasMail: boolean) => {
       if (!watches[0]?.folders[0]?.refusal) given.noteAlive(hasMail);
     };
-    const tools: SessionTools = { ...given, noteAlive, onBacklog, lookForFolders, wakesFrom };
+    const tools: SessionTools = {
+      ...given,
+      noteAlive,
+      onBacklog,
+      lookForFolders,
+      wakesFrom,
+      isReadByOthers,
+    };
     for (const watch of watches) bells.push(watch.bell);
     tools.onReady(() => {
       for (const { bell, lookNow } of watches) {

@@ -46,7 +46,7 @@ export async function watchFolders(
   const hasIdle = connection.hasIdle();
   const restMs = hasIdle ? probeMs : (tuning.pollIntervalMs ?? POLL_MS);
   const restartMs = tuning.idleRestartMs ?? settings.idleRestartMs;
-  const waking = new Set(settings.isWakingUp ? folders : []);
+  const waking = new Set(folders.filter(tools.isReadByOthers));
   const backlog = createBacklog(connection, tools, withFolder);
   let open: Folder | undefined;
   let openedMs = 0;

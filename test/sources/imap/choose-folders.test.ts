@@ -47,6 +47,13 @@ const CASES: Case[] = [
     'generic',
     { INBOX: '\\Inbox', Junk: '\\Junk', 'INBOX/Promotions': '\\Promotions' },
   ],
+  [
+    'its own junk before one of others that is shared with it',
+    ['#shared.bob.Junk \\Junk', 'INBOX', 'INBOX.Junk \\Junk'].map((line) => folder(line, '.')),
+    undefined,
+    'generic',
+    { INBOX: '\\Inbox', 'INBOX.Junk': '\\Junk' },
+  ],
   ['the inbox alone where there is no junk', list('INBOX'), undefined, 'generic', { INBOX: '\\Inbox' }],
   [
     'junk by its name at Outlook',
