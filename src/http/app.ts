@@ -26,6 +26,7 @@ import { messageRoutes } from './messages.ts';
 import { metricsRoutes } from './metrics.ts';
 import { createRouter } from './openapi.ts';
 import { limitConcurrency } from './overloaded.ts';
+import { principalOf } from './principal.ts';
 import { logProblem, notFound, problemResponse, toMailgressError } from './problem.ts';
 import { pubsubRoutes } from './pubsub.ts';
 import { replayRoutes } from './replays.ts';
@@ -86,6 +87,11 @@ export function createApp(services: Services): OpenAPIHono {
 
   app.use('/v1/*', limitConcurrency(API_REQUESTS));
   app.use('/v1/*', requireKey(services.identify));
+  // One tenant leaves room for the others, also while its requests wait for their turn.
+  app.use(
+    '/v1/*',
+    limitConcurrency(API_REQUESTS / 2, (c) => principalOf(c).tenant ?? undefined),
+  );
   app.use('/v1/*', requireRole());
   app.use('/v1/*', limitBody(services.bodies, API_BODY_LIMIT_BYTES));
   // It has limits of its own, and answers when the database does not.
