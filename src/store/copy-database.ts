@@ -1,6 +1,7 @@
 import { pipeline } from 'node:stream/promises';
 import postgres, { type Sql, type TransactionSql } from 'postgres';
 import { MailgressError } from '../core/errors.ts';
+import { readFeedBase, writeFeedBase } from './feed-places.ts';
 import { migrateDatabase, readSchemaState } from './migrate.ts';
 
 /** A table, and those that its rows refer to. */
@@ -65,6 +66,7 @@ async function copyTables(
     if (had !== has) throw new Error(`${has} of ${had} rows of ${name} were copied`);
     onTable(name, has);
   }
+  await writeFeedBase(target, await readFeedBase(source));
 }
 
 /** A database by its cluster and its name there, whichever way it is reached. */
