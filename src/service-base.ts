@@ -67,11 +67,42 @@ export async function openBase(options: CoreOptions, stops: Stops): Promise<Base
   stops.add(() => database.close());
   const resealed = await resealSecrets(database.sql, keyring);
   if (resealed > 0) options.log.info({ resealed }, 'secrets sealed again with the new key');
-  if (await database.inTime(raiseFeed(database.sql))) {
-    options.log.warn('the database has moved to another cluster: its log goes on behind the old events');
-  }
+  await watchFeedPlaces(database, options.log, stops);
   return { database, keyring, egress };
 }
+
+/**
+ * Looks before anything is written whether the log is where it was, and again when connections were lost: another server may
+ * have taken over, from an earlier point.
+ */
+async function watchFeedPlaces(database: Database, log: Logger, stops: Stops): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
+
+  async function look(): Promise<void> {
+    if (!(await database.inTime(raiseFeed(database.hot)))) return;
+    log.warn(
+      'the database has moved to another cluster, or goes on from an earlier point: its log goes on behind the old events',
+    );
+  }
+
+  function lookAgain(): void {
+    clearTimeout(timer);
+    look().catch(() => {
+      // It is still away.
+      if (!isStopped) timer = setTimeout(lookAgain, LOOK_AGAIN_MS);
+    });
+  }
+
+  await look();
+  database.onLost(lookAgain);
+  stops.add(async () => {
+    isStopped = true;
+    clearTimeout(timer);
+  });
+}
+
+const LOOK_AGAIN_MS = 1000;
 
 /** What takes mail in, and tells of sources that fall silent. */
 export function startCore(

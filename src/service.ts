@@ -69,8 +69,9 @@ export type ServiceOptions = CoreOptions & {
   bodyLimits?: Parameters<typeof createBodies>[0];
   /** Bad keys that an address may send in a minute before it is told to wait. */
   failedKeysPerMinute?: number;
-  /** For tests: after how long a reader that takes nothing is cut off. */
+  /** For tests: after how long a reader that takes nothing is cut off, and one that takes little. */
   bodyPatienceMs?: number;
+  bodyLongestMs?: number;
   /** For tests of the consent: what is done with it, instead of a source that reads. */
   connectSource?: ConnectSource;
 };
@@ -209,6 +210,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       feed,
       attachments,
       bodyPatienceMs: options.bodyPatienceMs,
+      bodyLongestMs: options.bodyLongestMs,
       wakeDispatcher: onEvent,
       consents: createConsents(options),
       connectSource:

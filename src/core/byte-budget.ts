@@ -4,45 +4,66 @@ export type ByteBudget = {
    * Resolves once `bytes` are free; more than there are in all count as all of them.
    *
    * @param signal who waits no longer leaves the row; the promise rejects with its reason.
+   * @param holder of one name no more than half is taken at a time, unless by one take alone; others pass it meanwhile.
    * @returns gives them back, all but `keepBytes` (none). Once all are given back, a further call does nothing.
    */
-  take(bytes: number, signal?: AbortSignal): Promise<(keepBytes?: number) => void>;
+  take(bytes: number, signal?: AbortSignal, holder?: string): Promise<(keepBytes?: number) => void>;
 };
 
+type Waiting = { bytes: number; holder: string | undefined; start: () => void };
+
 export function createByteBudget(totalBytes: number): ByteBudget {
-  const waiting: { bytes: number; start: () => void }[] = [];
+  const waiting = new Set<Waiting>();
+  const heldBytes = new Map<string, number>();
   let freeBytes = totalBytes;
 
   function startWaiting(): void {
-    for (let next = waiting[0]; next !== undefined && next.bytes <= freeBytes; next = waiting[0]) {
-      waiting.shift();
-      freeBytes -= next.bytes;
+    for (const next of waiting) {
+      if (hasItsPart(next)) continue;
+      // Nobody passes who came later: a large one would be starved by small ones.
+      if (next.bytes > freeBytes) return;
+      waiting.delete(next);
+      move(next.holder, next.bytes);
       next.start();
     }
   }
 
+  function hasItsPart({ bytes, holder }: Waiting): boolean {
+    const held = holder === undefined ? 0 : (heldBytes.get(holder) ?? 0);
+    return held > 0 && held + bytes > totalBytes / 2;
+  }
+
+  /** From what is free to a holder; back, if it is less than 0. */
+  function move(holder: string | undefined, bytes: number): void {
+    freeBytes -= bytes;
+    if (holder === undefined) return;
+    const held = (heldBytes.get(holder) ?? 0) + bytes;
+    if (held > 0) heldBytes.set(holder, held);
+    else heldBytes.delete(holder);
+  }
+
   return {
-    async take(wantedBytes, signal) {
+    async take(wantedBytes, signal, holder) {
       signal?.throwIfAborted();
       let bytes = Math.min(wantedBytes, totalBytes);
       await new Promise<void>((resolve, reject) => {
-        const one = { bytes, start };
+        const one = { bytes, holder, start };
         function start() {
           signal?.removeEventListener('abort', leave);
           resolve();
         }
         function leave() {
-          waiting.splice(waiting.indexOf(one), 1);
+          waiting.delete(one);
           reject(signal?.reason);
           startWaiting();
         }
         signal?.addEventListener('abort', leave, { once: true });
-        waiting.push(one);
+        waiting.add(one);
         startWaiting();
       });
       return (keepBytes = 0) => {
         const keptBytes = Math.min(keepBytes, bytes);
-        freeBytes += bytes - keptBytes;
+        move(holder, keptBytes - bytes);
         bytes = keptBytes;
         startWaiting();
       };

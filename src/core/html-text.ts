@@ -28,23 +28,28 @@ const INLINE_TAGS: ReadonlySet<string> = new Set(
  */
 export function leadingTextOfHtml(html: string, enoughLength: number): string {
   let text = '';
+  // Asked of the text itself, V8 would copy all of it each time, to have in one piece what was put together of many.
+  let endsInBlank = true;
   let at = 0;
+
+  /** Blank upon blank would leave no room for words: a table layout is hundreds of empty cells. */
+  function append(run: string): void {
+    const addition = endsInBlank && run.startsWith(' ') ? run.slice(1) : run;
+    if (addition === '') return;
+    text += addition;
+    endsInBlank = addition.endsWith(' ');
+  }
+
   while (at < html.length && text.length < enoughLength) {
     const open = html.indexOf('<', at);
     const run = html.slice(at, open === -1 ? html.length : open);
-    text = append(text, collapseBlanks(resolveReferences(run)));
+    append(collapseBlanks(resolveReferences(run)));
     if (open === -1) break;
     const markup = readMarkup(html, open);
-    text = append(text, markup.text);
+    append(markup.text);
     at = markup.end;
   }
   return text;
-}
-
-/** Blank upon blank would leave no room for words: a table layout is hundreds of empty cells. */
-function append(text: string, addition: string): string {
-  const isDouble = addition.startsWith(' ') && (text === '' || text.endsWith(' '));
-  return text + (isDouble ? addition.slice(1) : addition);
 }
 
 /** Where the markup at `open` ends, and what stands for it in the text. What nobody closes runs to the end. */

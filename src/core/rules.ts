@@ -18,8 +18,16 @@ const addressPatterns = z
   .min(1)
   .max(500);
 
+/** Beyond the year 9999 ISO 8601 has another form, which PostgreSQL does not read; hours may open a year after a vacation. */
+const LAST_HOLD_MS = Date.parse('9998-01-01T00:00:00Z');
+
 const vacationSchema = z
-  .strictObject({ from: z.iso.datetime({ offset: true }), to: z.iso.datetime({ offset: true }) })
+  .strictObject({
+    from: z.iso.datetime({ offset: true }),
+    to: z.iso
+      .datetime({ offset: true })
+      .refine((to) => Date.parse(to) <= LAST_HOLD_MS, { error: 'must be before the year 9998' }),
+  })
   .refine(({ from, to }) => Date.parse(from) < Date.parse(to), {
     path: ['to'],
     error: 'must be later than `from`',
@@ -168,6 +176,8 @@ function opensAt(rules: Rules, now: Date): Date {
   const { vacation, activeHours } = rules;
   const nextActive = (at: Date) => (activeHours === undefined ? at : nextActiveAt(activeHours, at));
   const afterVacation = (at: Date) =>
-    vacation !== undefined && isOnVacation(rules, at) ? new Date(vacation.to) : at;
+    vacation !== undefined && isOnVacation(rules, at)
+      ? new Date(Math.min(Date.parse(vacation.to), LAST_HOLD_MS))
+      : at;
   return nextActive(afterVacation(nextActive(afterVacation(now))));
 }

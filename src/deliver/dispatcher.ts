@@ -207,7 +207,8 @@ export function startDispatcher(options: {
       if (delivery.lane !== null && record.status !== 'pending') await wakeLane(delivery.lane);
       if (outcome.kind === 'gone' || isEndpointLost) {
         const reason = isEndpointLost ? 'for 5 days it did nothing but fail' : 'it answered 410 Gone';
-        await database.inTime(disableEndpoint(sql, delivery.endpoint.id, reason));
+        const { id, url } = delivery.endpoint;
+        await database.inTime(disableEndpoint(sql, id, reason, url));
         // The other endpoints are told of it.
         wake();
       }

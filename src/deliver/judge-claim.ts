@@ -44,8 +44,8 @@ function rememberMail(delivery: ClaimedDelivery): ReadMail {
 function readMail({ eventType, data }: ClaimedDelivery): Message | null {
   if (eventType !== 'message.received' || data === null) return null;
   try {
-    // The cast holds: it is what we made of a Message ourselves.
-    return JSON.parse(data) as Message;
+    // The cast holds: it is what we made of a Message ourselves; as another version made it, perhaps.
+    return JSON.parse(data) as Message | null;
   } catch {
     return null;
   }
@@ -57,7 +57,12 @@ function judgeOne(delivery: ClaimedDelivery, mail: ReadMail, now: Date): Verdict
   if (delivery.ignoresRules || eventType === 'endpoint.test') return { send: true };
   // They may have been changed since it was queued.
   if (!endpoint.types.includes(eventType)) return { skip: 'types' };
-  return judge(endpoint.rules, { mailboxId, mail }, now);
+  try {
+    return judge(endpoint.rules, { mailboxId, mail }, now);
+  } catch {
+    // No message as we know it, which must not fail the others either: it goes as an event without a mail would.
+    return judge(endpoint.rules, { mailboxId, mail: () => null }, now);
+  }
 }
 
 /** Undefined where it is of no group: other events, and mails whose subject says nothing. */

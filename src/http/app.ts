@@ -4,9 +4,8 @@ import type { MiddlewareHandler } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import type { Logger } from 'pino';
 import { MailgressError } from '../core/errors.ts';
-import type { Database } from '../store/database.ts';
-import { withDeadline } from '../store/deadline.ts';
 import { requireRole, tellAccess } from './access.ts';
+import { answerInTime } from './answer-in-time.ts';
 import { appsScriptRoutes } from './apps-script.ts';
 import { requireKey } from './auth.ts';
 import { limitBody } from './bodies.ts';
@@ -27,6 +26,7 @@ import { messageRoutes } from './messages.ts';
 import { metricsRoutes } from './metrics.ts';
 import { createRouter } from './openapi.ts';
 import { limitConcurrency } from './overloaded.ts';
+import { principalOf } from './principal.ts';
 import { logProblem, notFound, problemResponse, toMailgressError } from './problem.ts';
 import { pubsubRoutes } from './pubsub.ts';
 import { replayRoutes } from './replays.ts';
@@ -76,12 +76,22 @@ export function createApp(services: Services): OpenAPIHono {
   app.route('/', metricsRoutes(services));
   const document = documentOf(services.version);
   const describe = () => tellAccess(app.getOpenAPI31Document(document));
-  app.get('/openapi.json', (c) => c.json(describe()));
+  // Made once: it takes some 50 ms, and anyone may ask.
+  let text: string | undefined;
+  app.get('/openapi.json', (c) => {
+    text ??= JSON.stringify(describe());
+    return c.body(text, 200, { 'content-type': 'application/json' });
+  });
   app.route('/', docsRoutes(describe));
   describeWebhooks(app.openAPIRegistry);
 
   app.use('/v1/*', limitConcurrency(API_REQUESTS));
   app.use('/v1/*', requireKey(services.identify));
+  // One tenant leaves room for the others, also while its requests wait for their turn.
+  app.use(
+    '/v1/*',
+    limitConcurrency(API_REQUESTS / 2, (c) => principalOf(c).tenant ?? undefined),
+  );
   app.use('/v1/*', requireRole());
   app.use('/v1/*', limitBody(services.bodies, API_BODY_LIMIT_BYTES));
   // It has limits of its own, and answers when the database does not.
@@ -107,11 +117,6 @@ export function createApp(services: Services): OpenAPIHono {
     app.route('/', routes(services));
   }
   return app;
-}
-
-/** A change may rightly take long (a mailbox with all its mail), so that it says nothing of the connections. */
-function answerInTime({ inTime, deadlineMs }: Database): MiddlewareHandler {
-  return (c, next) => (c.req.method === 'GET' ? inTime(next()) : withDeadline(next(), deadlineMs));
 }
 
 /** A line for each request, with an id that the caller is told too. Paths hold ids only, and no query is logged. */

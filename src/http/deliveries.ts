@@ -67,7 +67,8 @@ export function deliveryRoutes({ database: { sql }, wakeDispatcher }: Services):
       method: 'post',
       path: '/v1/deliveries/{id}/retry',
       tags,
-      summary: 'Try again now, whatever became of it and whatever rules say',
+      summary:
+        'Try again now, whatever became of it and whatever rules say, also if its replay was cancelled',
       request: { params },
       responses: { 202: answer('The delivery', deliveryWithAttemptsSchema), ...problems(401, 404, 409) },
     }),

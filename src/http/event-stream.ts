@@ -120,7 +120,10 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
 
     return new ReadableStream<Uint8Array>(
       {
-        start: (controller) => controller.enqueue(Buffer.from(`retry: ${RECONNECT_MS}\n\n`)),
+        // With the place it begins from: a client that is cut off before anything came goes on from there, and not from
+        // what is `now` by then.
+        start: (controller) =>
+          controller.enqueue(Buffer.from(`retry: ${RECONNECT_MS}\nid: ${printCursor(request.after)}\n\n`)),
         // Asked for when all before has been written: once the head is out, too, nobody else writes.
         pull(controller) {
           if (close !== undefined) return;

@@ -6,8 +6,18 @@ import { answer, createRouter, problems } from './openapi.ts';
 import { principalOf } from './principal.ts';
 import type { Services } from './services.ts';
 
+/** An event can have half a MiB. So many are read at a time, and no more once the page has so much of them. */
+const STEP_EVENTS = 64;
+const PAGE_LENGTH = 8 * 1024 * 1024;
+
 const querySchema = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(500).default(50),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(500)
+    .default(50)
+    .describe('At most; of long events a page has fewer'),
   after: z
     .string()
     .max(100)
@@ -37,15 +47,20 @@ export function eventRoutes({ database: { sql } }: Services): OpenAPIHono {
     async (c) => {
       const { limit, after, types = [] } = c.req.valid('query');
       if (after === 'now') return c.json({ data: [], next: printCursor(await findFeedEnd(sql)) }, 200);
-      const page = await readFeed(sql, {
-        scope: principalOf(c),
-        after: after === undefined || after === 'start' ? FEED_START : parseCursor(after),
-        types,
-        limit,
-      });
-      if (page.isBeyond) throw notOfThisLog('after');
-      const data = page.events.map((event): z.infer<typeof eventSchema> => JSON.parse(printEvent(event)));
-      return c.json({ data, next: printCursor(page.next) }, 200);
+      let next = after === undefined || after === 'start' ? FEED_START : parseCursor(after);
+      const data: z.infer<typeof eventSchema>[] = [];
+      for (let length = 0, isMore = true; isMore; ) {
+        const step = Math.min(STEP_EVENTS, limit - data.length);
+        const page = await readFeed(sql, { scope: principalOf(c), after: next, types, limit: step });
+        if (page.isBeyond && data.length === 0) throw notOfThisLog('after');
+        next = page.next;
+        for (const event of page.events) {
+          length += event.data.length;
+          data.push(JSON.parse(printEvent(event)));
+        }
+        isMore = page.events.length === step && data.length < limit && length < PAGE_LENGTH;
+      }
+      return c.json({ data, next: printCursor(next) }, 200);
     },
   );
 

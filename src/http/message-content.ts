@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { z } from 'zod';
-import { createByteBudget } from '../core/byte-budget.ts';
+import { type ByteBudget, createByteBudget } from '../core/byte-budget.ts';
 import { MailgressError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import { cutToLength } from '../core/text.ts';
@@ -9,6 +9,7 @@ import { findAttachment, openRawMail, type StoredRaw } from '../store/raw-mails.
 import { describeStoreError } from '../store/unavailable.ts';
 import { createRouter, pathId, problems } from './openapi.ts';
 import { isUnread, pacedBody } from './paced-body.ts';
+import { principalOf } from './principal.ts';
 import { notFound } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -24,7 +25,9 @@ const ALL_RAW_BYTES = 64 * 1024 * 1024;
 /** Mails that are being taken apart, with what the parser makes of them, and attachments on their way. */
 const ALL_ATTACHMENT_BYTES = 160 * 1024 * 1024;
 const PARSING_FACTOR = 3;
-/** With what reading takes it is less than a request may take. */
+/** Until the answer begins, the wait for a share included: less than a request may take. */
+const TURN_MS = 12_000;
+/** Of it, for the share. */
 const WAIT_MS = 6000;
 const PIECE_BYTES = 64 * 1024;
 
@@ -34,7 +37,8 @@ const STRANGERS_BYTES = { 'x-content-type-options': 'nosniff', 'content-security
 const params = z.object({ id: z.string() });
 const tags = ['messages'];
 
-export function messageContentRoutes({ database, attachments, log, bodyPatienceMs }: Services): OpenAPIHono {
+export function messageContentRoutes(services: Services): OpenAPIHono {
+  const { database, attachments, log } = services;
   const router = createRouter();
   const rawBudget = createByteBudget(ALL_RAW_BYTES);
   const attachmentBudget = createByteBudget(ALL_ATTACHMENT_BYTES);
@@ -47,10 +51,10 @@ export function messageContentRoutes({ database, attachments, log, bodyPatienceM
     throw new MailgressError('raw_expired', `The raw mail of message ${id} is no longer kept`);
   }
 
-  /** The answer, whose body gives back what was taken for it. */
+  /** The answer, whose body gives back what was taken for it. Nothing is read for one that nobody reads. */
   function answer(
     c: Context,
-    bytes: AsyncIterable<Uint8Array>,
+    read: () => AsyncIterable<Uint8Array>,
     headers: Record<string, string>,
     giveBack: () => void,
   ): Response {
@@ -61,7 +65,8 @@ export function messageContentRoutes({ database, attachments, log, bodyPatienceM
     }
     const onError = (error: unknown) =>
       log.warn({ reason: describeStoreError(error), path: c.req.path }, 'a download was cut off');
-    return c.body(pacedBody(c, bytes, { onOver: giveBack, onError, patienceMs: bodyPatienceMs }), 200, all);
+    const { bodyPatienceMs: patienceMs, bodyLongestMs: longestMs } = services;
+    return c.body(pacedBody(c, read(), { onOver: giveBack, onError, patienceMs, longestMs }), 200, all);
   }
 
   router.openapi(
@@ -78,17 +83,15 @@ export function messageContentRoutes({ database, attachments, log, bodyPatienceM
     }),
     async (c) => {
       const id = idOf(c.req.valid('param').id);
-      const giveBack = await inTurn(rawBudget.take(RAW_BYTES, turnOf(c)));
-      const raw = await openRaw(id).catch((error) => {
-        giveBack();
-        throw error;
+      return inTurn(c, rawBudget, RAW_BYTES, async (giveBack) => {
+        const raw = await openRaw(id);
+        const headers = {
+          'content-type': 'message/rfc822',
+          'content-length': String(raw.sizeBytes),
+          'content-disposition': `attachment; filename="${id}.eml"`,
+        };
+        return answer(c, raw.read, headers, giveBack);
       });
-      const headers = {
-        'content-type': 'message/rfc822',
-        'content-length': String(raw.sizeBytes),
-        'content-disposition': `attachment; filename="${id}.eml"`,
-      };
-      return answer(c, raw.read(), headers, giveBack);
     },
   );
 
@@ -115,9 +118,8 @@ export function messageContentRoutes({ database, attachments, log, bodyPatienceM
       const isMissing = () => notFound(`attachment ${n.slice(0, 20)} of message ${id}`);
       if (index < 0 || attachment === null) throw isMissing();
 
-      const giveBack = await inTurn(attachmentBudget.take(mailBytes * PARSING_FACTOR, turnOf(c)));
-      try {
-        const content = await attachments.read(await whole(await openRaw(id)), index, c.req.raw.signal);
+      return inTurn(c, attachmentBudget, mailBytes * PARSING_FACTOR, async (giveBack, signal) => {
+        const content = await attachments.read(await whole(await openRaw(id), signal), index, signal);
         if (content === undefined) throw isMissing();
         giveBack(content.byteLength);
         const filename = cutToLength(attachment.filename || `attachment-${index}`, MAX_FILENAME_LENGTH);
@@ -126,30 +128,49 @@ export function messageContentRoutes({ database, attachments, log, bodyPatienceM
           'content-length': String(content.byteLength),
           'content-disposition': `attachment; filename*=UTF-8''${encodeRfc8187(filename)}`,
         };
-        return answer(c, inPieces(content), headers, giveBack);
-      } catch (error) {
-        giveBack();
-        throw error;
-      }
+        return answer(c, () => inPieces(content), headers, giveBack);
+      });
     },
   );
 
   return router;
 }
 
-const turnOf = (c: Context) => AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(WAIT_MS)]);
-
-async function inTurn<T>(turn: Promise<T>): Promise<T> {
-  return turn.catch(() => {
-    const message = 'Too many downloads are under way; try again shortly';
-    throw new MailgressError('overloaded', message, { retryable: true });
+/**
+ * Makes an answer once its share is free. Of one tenant no more than half is held at a time.
+ *
+ * @param work gives the share back, in part or when the answer is over; when it fails that is done for it.
+ * @throws MailgressError `overloaded` when it takes too long.
+ */
+async function inTurn(
+  c: Context,
+  budget: ByteBudget,
+  bytes: number,
+  work: (giveBack: (keepBytes?: number) => void, signal: AbortSignal) => Promise<Response>,
+): Promise<Response> {
+  const turn = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(TURN_MS)]);
+  const wait = AbortSignal.any([turn, AbortSignal.timeout(WAIT_MS)]);
+  const giveBack = await budget.take(bytes, wait, principalOf(c).tenant ?? undefined).catch(() => {
+    throw tooMany();
   });
+  try {
+    return await work(giveBack, turn);
+  } catch (error) {
+    giveBack();
+    throw turn.aborted ? tooMany() : error;
+  }
 }
 
-async function whole({ sizeBytes, read }: StoredRaw): Promise<Uint8Array> {
+function tooMany(): MailgressError {
+  const message = 'Too many downloads are under way; try again shortly';
+  return new MailgressError('overloaded', message, { retryable: true });
+}
+
+async function whole({ sizeBytes, read }: StoredRaw, signal: AbortSignal): Promise<Uint8Array> {
   const bytes = new Uint8Array(sizeBytes);
   let at = 0;
   for await (const part of read()) {
+    signal.throwIfAborted();
     bytes.set(part, at);
     at += part.length;
   }

@@ -87,12 +87,12 @@ function printStatistics(statistics: Statistics | undefined): string {
     gauge('mailgress_deliveries_pending', 'Deliveries that are still to be made.', pendingDeliveries),
     gauge(
       'mailgress_oldest_pending_delivery_age_seconds',
-      'Age of the oldest of them.',
+      'Age of the oldest of them that no rule holds, at an enabled endpoint.',
       oldestPendingSeconds,
     ),
     gauge(
       'mailgress_delivery_overdue_seconds',
-      'How long the most overdue of them has been due.',
+      'How long the most overdue of them at an enabled endpoint has been due.',
       overdueSeconds,
     ),
     gauge(

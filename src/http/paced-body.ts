@@ -3,6 +3,8 @@ import type { Context } from 'hono';
 
 /** A reader that takes none of the next bytes for so long is cut off. */
 const PATIENCE_MS = 30_000;
+/** And one that has not taken all in so long, however it goes on: 50 MB at 90 kB/s. What it holds others wait for. */
+const LONGEST_MS = 600_000;
 
 /**
  * The body of an answer, made at the pace of its reader: the next bytes are asked for when it has taken those before.
@@ -13,16 +15,18 @@ const PATIENCE_MS = 30_000;
 export function pacedBody(
   c: Context,
   bytes: AsyncIterable<Uint8Array>,
-  { onOver, onError, patienceMs = PATIENCE_MS }: PacedOptions,
+  { onOver, onError, patienceMs = PATIENCE_MS, longestMs = LONGEST_MS }: PacedOptions,
 ): ReadableStream<Uint8Array> {
   const { outgoing }: { outgoing?: ServerResponse } = c.env ?? {};
   const iterator = bytes[Symbol.asyncIterator]();
+  const longest = setTimeout(cut, longestMs).unref();
   let timer = setTimeout(cut, patienceMs);
   let isOver = false;
 
   function over(): void {
     clearTimeout(timer);
     if (isOver) return;
+    clearTimeout(longest);
     isOver = true;
     iterator.return?.()?.catch(() => {});
     onOver();
@@ -66,6 +70,7 @@ type PacedOptions = {
   onOver: () => void;
   onError: (error: unknown) => void;
   patienceMs?: number | undefined;
+  longestMs?: number | undefined;
 };
 
 /** Whether nobody will read a body: of HEAD, and when the caller has left, or has been told that this took too long. */

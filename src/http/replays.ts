@@ -2,6 +2,7 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
 import { replaySchema } from '../core/resources.ts';
+import { readClock } from '../store/clock.ts';
 import { retryFailed } from '../store/deliveries.ts';
 import { findEndpoint } from '../store/endpoints.ts';
 import { cancelReplay, createReplay, findReplay, listReplays } from '../store/replays.ts';
@@ -25,7 +26,7 @@ export function replayRoutes({ database: { sql }, wakeDispatcher }: Services): O
       method: 'post',
       path: '/v1/endpoints/{id}/retry',
       tags: ['endpoints'],
-      summary: 'Try once more, now, what was given up since then',
+      summary: 'Try once more, now, what was given up since then, but for what is of a cancelled replay',
       request: { params, body: jsonBody(z.strictObject({ since: sinceField })) },
       responses: {
         202: answer('How many deliveries are due again', z.object({ retried: z.int() })),
@@ -39,7 +40,7 @@ export function replayRoutes({ database: { sql }, wakeDispatcher }: Services): O
       if ((await findEndpoint(sql, endpointId)) === undefined) throw notFound(`endpoint ${id}`);
       let retried = 0;
       // What fails again meanwhile has failed since then too, and is not for this call.
-      const before = new Date();
+      const before = await readClock(sql);
       for (let part = 1; part > 0; retried += part)
         part = await retryFailed(sql, endpointId, { since, before });
       wakeDispatcher();
@@ -71,7 +72,7 @@ export function replayRoutes({ database: { sql }, wakeDispatcher }: Services): O
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const { since, until = new Date(), mailbox, ignoreRules } = c.req.valid('json');
+      const { since, until = await readClock(sql), mailbox, ignoreRules } = c.req.valid('json');
       if (until <= since) {
         throw new MailgressError('bad_request', '`until` is not later than `since`', {
           faults: [{ path: 'until', message: 'must be later than `since`' }],

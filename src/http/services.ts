@@ -49,8 +49,9 @@ export type Services = {
   attachments: {
     read(mail: Uint8Array, index: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
   };
-  /** For tests: after how long a reader that takes nothing is cut off. */
+  /** For tests: after how long a reader that takes nothing is cut off, and one that takes little. */
   bodyPatienceMs?: number | undefined;
+  bodyLongestMs?: number | undefined;
   consents: Consents;
   connectSource: ConnectSource;
   identify: Identify;

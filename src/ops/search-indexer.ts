@@ -7,6 +7,7 @@ import {
   claimSearchWork,
   createSearchLease,
   finishSearchWork,
+  forgetStaleWords,
   readSearched,
   type SearchedMessage,
   writeSearchWords,
@@ -88,8 +89,8 @@ export function startSearchIndexer(options: {
 
   async function write(ids: readonly Id<'msg'>[], isAgain: boolean): Promise<void> {
     if (ids.length === 0) return;
-    const messages = await database.inTime(readSearched(sql, ids));
-    for await (const group of inGroups(messages)) {
+    const messages = await read(ids, isAgain);
+    for await (const group of inGroups(messages, textOf)) {
       try {
         await database.inTime(writeSearchWords(sql, group, isAgain));
       } catch (error) {
@@ -100,13 +101,30 @@ export function startSearchIndexer(options: {
     }
   }
 
+  /** Without those that PostgreSQL cannot read as the messages they ought to be: these hold up nothing, and are found by nothing. */
+  async function read(ids: readonly Id<'msg'>[], isAgain: boolean): Promise<SearchedMessage[]> {
+    try {
+      return await database.inTime(readSearched(sql, ids));
+    } catch (error) {
+      if (!isRowRefused(error)) throw error;
+      const [only, ...others] = ids;
+      if (only !== undefined && others.length === 0) {
+        await giveUp(only, isAgain, error);
+        return [];
+      }
+      const found: SearchedMessage[] = [];
+      for (const id of ids) found.push(...(await read([id], isAgain)));
+      return found;
+    }
+  }
+
   /** What PostgreSQL refuses of it (a word list of more than 1 MB) holds up nothing: it is found by less. */
   async function writeAlone(message: SearchedMessage, isAgain: boolean): Promise<void> {
     let refusal: unknown;
     for (const bytes of SHORTER_BYTES) {
       try {
         await database.inTime(
-          writeSearchWords(sql, [{ id: message.id, text: searchTextOf(message, bytes) }], isAgain),
+          writeSearchWords(sql, [{ id: message.id, text: textOf(message, bytes) }], isAgain),
         );
         return;
       } catch (error) {
@@ -114,7 +132,28 @@ export function startSearchIndexer(options: {
         refusal = error;
       }
     }
-    log.warn({ messageId: message.id, reason: describeStoreError(refusal) }, 'a message cannot be searched');
+    await giveUp(message.id, isAgain, refusal);
+  }
+
+  async function giveUp(id: Id<'msg'>, isAgain: boolean, reason: unknown): Promise<void> {
+    tell(id, describeStoreError(reason));
+    // Else it would be asked for again at once, and for ever.
+    if (isAgain) await database.inTime(forgetStaleWords(sql, id));
+  }
+
+  /** Nothing of one that is not as ours are. */
+  function textOf(message: SearchedMessage, bytes?: number): string {
+    try {
+      return searchTextOf(message, bytes);
+    } catch (error) {
+      // What is wrong with it would quote it.
+      tell(message.id, error instanceof Error ? error.name : 'unreadable');
+      return '';
+    }
+  }
+
+  function tell(messageId: Id<'msg'>, reason: string): void {
+    log.warn({ messageId, reason }, 'a message cannot be searched');
   }
 
   wake();
@@ -131,11 +170,12 @@ export function startSearchIndexer(options: {
 /** The texts of messages, so many together as fit a statement. */
 async function* inGroups(
   messages: readonly SearchedMessage[],
+  textOf: (message: SearchedMessage) => string,
 ): AsyncGenerator<{ id: Id<'msg'>; text: string }[]> {
   let group: { id: Id<'msg'>; text: string }[] = [];
   let bytes = 0;
   for (const message of messages) {
-    const text = searchTextOf(message);
+    const text = textOf(message);
     // Requests have their turn between two messages.
     await setImmediate();
     if (group.length > 0 && bytes + text.length > STATEMENT_BYTES) {

@@ -33,6 +33,7 @@ export type ClaimedDelivery = {
   lane: Lane | null;
   /** Asked for by hand, or by a replay that does. */
   ignoresRules: boolean;
+  /** Of a replay that was cancelled, and not asked for by hand. */
   isCancelled: boolean;
   endpoint: {
     id: Id<'ep'>;
@@ -136,7 +137,7 @@ export async function claimDueDeliveries(
     SELECT claimed.id, claimed.fence, claimed.attempts, claimed.replay_id AS "replayId", claimed.lane,
            claimed.is_behind AS "isBehind",
            claimed.ignores_rules OR coalesce(replays.ignores_rules, false) AS "ignoresRules",
-           coalesce(replays.status = 'cancelled', false) AS "isCancelled",
+           coalesce(replays.status = 'cancelled', false) AND NOT claimed.ignores_rules AS "isCancelled",
            events.tenant, events.mailbox_id AS "mailboxId",
            endpoints.types, endpoints.rules, endpoints.rate_per_second AS "ratePerSecond", endpoints.headers,
            events.id AS "eventId", events.type AS "eventType", events.created_at AS "eventCreatedAt",

@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import postgres, { type Sql, type TransactionSql } from 'postgres';
 import { MailgressError } from '../core/errors.ts';
 import { APPLICATION_NAME } from './database.ts';
+import { readFeedBase, writeFeedBase } from './feed-places.ts';
 import { migrateDatabase, readSchemaState } from './migrate.ts';
 import { countConnections } from './server-facts.ts';
 
@@ -75,6 +76,7 @@ async function copyTables(
     if (had !== has) throw new Error(`${has} of ${had} rows of ${name} were copied`);
     onTable(name, has);
   }
+  await writeFeedBase(target, await readFeedBase(source));
 }
 
 /** A database by its cluster and its name there, whichever way it is reached. */

@@ -26,6 +26,8 @@ export type Database = {
   readonly inSearch: SearchTurns;
   /** Calls `onNotify` for each NOTIFY on `channel`, and once after each (re)connection, when some may be missed. */
   listen(channel: string, onNotify: () => void): void;
+  /** Calls after connections ended by themselves, once for those that end together. */
+  onLost(listener: () => void): void;
   /** So long a caller waits for an answer; then it is told that the store is away. */
   readonly deadlineMs: number;
   /** Waits for what is quick while the store is well. Where it is not answered in time, dead connections are ended. */
@@ -41,11 +43,30 @@ export const APPLICATION_NAME = 'mailgress';
 /** Longer than any statement of the hot path should take, shorter than the minute that Apps Script's fetch waits. */
 const DEADLINE_MS = 15_000;
 
+/** Those that end together end within it. */
+const LOST_MS = 100;
+
 export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Database {
   const sockets = createSockets(deadlineMs / 3);
+  const lostListeners: (() => void)[] = [];
+  let lostTimer: NodeJS.Timeout | undefined;
+  let isClosed = false;
+  const onLost = () => {
+    if (isClosed) return;
+    lostTimer ??= setTimeout(() => {
+      lostTimer = undefined;
+      for (const listener of lostListeners) listener();
+    }, LOST_MS);
+  };
   const connect = (onOver: () => void) => {
     // The driver takes it, and its types do not know it.
-    const socket: object = { socket: (where: Where) => sockets.connect(where, onOver) };
+    const socket: object = {
+      socket: (where: Where) =>
+        sockets.connect(where, () => {
+          onOver();
+          onLost();
+        }),
+    };
     return postgres(url, {
       max: 1,
       // Timers of its own, which outlive a client that is thrown away; see `createSockets`.
@@ -64,15 +85,17 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
   // One more, for what writes the index.
   const search = createPool(SEARCHES_AT_ONCE + 1, connect);
   const listeners: Listener[] = [];
+  const inTime: Database['inTime'] = (work, ms = deadlineMs) => withDeadline(work, ms, sockets.endSilent);
 
   return {
     sql,
     hot,
     probe,
     search,
-    inSearch: createSearchTurns({ search, api: sql }),
+    inSearch: createSearchTurns({ search, api: sql, inTime }),
     deadlineMs,
-    inTime: (work, ms = deadlineMs) => withDeadline(work, ms, sockets.endSilent),
+    inTime,
+    onLost: (listener) => void lostListeners.push(listener),
     listen: (channel, onNotify) => void listeners.push(createListener(connect, channel, onNotify)),
     pools: () => [
       { pool: 'api', ...sql.use() },
@@ -81,6 +104,8 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
       { pool: 'search', ...search.use() },
     ],
     async close() {
+      isClosed = true;
+      clearTimeout(lostTimer);
       await Promise.all([...listeners, sql, hot, probe, search].map((one) => one.end({ timeout: 5 })));
     },
   };

@@ -47,19 +47,20 @@ export async function findDelivery(
 }
 
 /**
- * Makes a delivery due now, whatever became of it and whatever rules say. One that is under way is left to end.
+ * Makes a delivery due now, whatever became of it and whatever rules say, also if its replay was cancelled. One that is
+ * under way is left to end; should it fail, it goes on so.
  *
  * @returns false if there is none.
  * @throws MailgressError `conflict` when its endpoint was deleted.
  */
 export async function retryDelivery(sql: Sql, id: Id<'dlv'>): Promise<boolean> {
   const [row] = await sql<{ hasEndpoint: boolean }[]>`
-    WITH due AS (
-      UPDATE deliveries SET
-        status = 'pending', next_attempt_at = now(), lease_owner = NULL, completed_at = NULL, rule = NULL,
-        ignores_rules = true
-      WHERE id = ${uuidOf(id)} AND (lease_owner IS NULL OR next_attempt_at <= now())
-        AND EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id)
+    WITH asked AS (
+      UPDATE deliveries SET ignores_rules = true, status = 'pending', rule = NULL, completed_at = NULL,
+        lease_owner = CASE WHEN next_attempt_at > now() THEN lease_owner END,
+        next_attempt_at = CASE
+          WHEN lease_owner IS NOT NULL AND next_attempt_at > now() THEN next_attempt_at ELSE now() END
+      WHERE id = ${uuidOf(id)} AND EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id)
     )
     SELECT EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id) AS "hasEndpoint"
     FROM deliveries WHERE id = ${uuidOf(id)}`;
@@ -73,8 +74,8 @@ export async function retryDelivery(sql: Sql, id: Id<'dlv'>): Promise<boolean> {
 const RETRIES_AT_ONCE = 5000;
 
 /**
- * Makes those deliveries of an endpoint due now that were given up in between; each is tried once more. A part of them: call
- * again until it answers 0.
+ * Makes those deliveries of an endpoint due now that were given up in between; each is tried once more. Not those of a replay
+ * that was cancelled. A part of them: call again until it answers 0.
  */
 export async function retryFailed(
   sql: Sql,
@@ -86,6 +87,7 @@ export async function retryFailed(
     WHERE id IN (
       SELECT id FROM deliveries
       WHERE endpoint_id = ${uuidOf(endpointId)} AND status = 'failed' AND completed_at >= ${since} AND completed_at < ${before}
+        AND NOT EXISTS (SELECT FROM replays WHERE replays.id = replay_id AND replays.status = 'cancelled')
       ORDER BY completed_at LIMIT ${RETRIES_AT_ONCE}
     ) AND status = 'failed'
     RETURNING id`;

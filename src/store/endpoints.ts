@@ -70,7 +70,8 @@ export async function updateEndpoint(
 ): Promise<Endpoint | undefined> {
   const { url, description, types, rules, order, maxInFlight, ratePerSecond, headers } = change;
   const changed = {
-    ...(url !== undefined && { url }),
+    // What the program at the old one did says nothing of the one at the new.
+    ...(url !== undefined && { url, failing_since: null, recent_failures: 0, recent_failures_since: null }),
     ...(description !== undefined && { description }),
     ...(types !== undefined && { types }),
     ...(rules !== undefined && { rules: sql.json(rules) }),
@@ -143,16 +144,23 @@ export async function enableEndpoint(sql: Sql, id: Id<'ep'>): Promise<Endpoint |
 /**
  * Stops all deliveries to the endpoint, keeping what is pending, and tells the other endpoints of its tenant.
  *
+ * @param url of whom this was learned: an endpoint that has another by now is left as it is.
  * @returns undefined if there is none. Of one that is disabled already, the endpoint, without a second event.
  */
-export async function disableEndpoint(sql: Sql, id: Id<'ep'>, reason: string): Promise<Endpoint | undefined> {
+export async function disableEndpoint(
+  sql: Sql,
+  id: Id<'ep'>,
+  reason: string,
+  url?: string,
+): Promise<Endpoint | undefined> {
   const before = await findEndpoint(sql, id);
   if (before === undefined || !before.enabled) return before;
+  if (url !== undefined && before.url !== url) return before;
   const endpoint: Endpoint = { ...before, enabled: false, disabledReason: reason };
   await sql`
     WITH disabled AS (
       UPDATE endpoints SET is_enabled = false, disabled_reason = ${reason}
-      WHERE id = ${uuidOf(id)} AND is_enabled
+      WHERE id = ${uuidOf(id)} AND is_enabled AND url = coalesce(${url ?? null}::text, url)
       RETURNING id, coalesce(tenant, ${NO_TENANT}) AS tenant
     ), logged AS (
       INSERT INTO events (id, type, tenant, data)

@@ -5,9 +5,10 @@ type Client = { sql: Sql; execute: (statement: Statement) => void; underWay: Set
 /** How much of a pool is in use. */
 export type PoolUse = { use(): { connections: number; statements: number } };
 
-/** Of the driver's statements, what decides where they run: it calls `handler` with them when they are awaited. */
+/** Of the driver's statements, what decides where they run: it calls `handler` with them when they are awaited, then one of these. */
 type Statement = Promise<unknown> & {
   handler: (statement: Statement) => void;
+  resolve(result: unknown): void;
   reject(error: unknown): void;
 };
 
@@ -18,7 +19,8 @@ type Statement = Promise<unknown> & {
  *
  * For postgres 3.4.9 does not recover a connection. It keeps statements that it was given while the old one was ending,
  * and answers them with the rows of others on the new one; rows received before the end shift those of the next answer;
- * or it never writes again (LanternOps/breeze #3225).
+ * or it never writes again (LanternOps/breeze #3225). Rows received before a statement failed shift those of the next answer,
+ * too: that is put right here.
  *
  * @param connect makes a client of one connection, which it opens when it is first used, and that calls `onOver` when it
  * ends.
@@ -55,6 +57,8 @@ export function createPool(max: number, connect: (onOver: () => void) => Sql): S
     const client = findClient();
     const onSettled = () => void client.underWay.delete(statement);
     client.underWay.add(statement);
+    const { resolve } = statement;
+    statement.resolve = (result) => resolve(withoutShift(result));
     statement.then(onSettled, onSettled);
     client.execute(statement);
   }
@@ -85,6 +89,17 @@ export function createPool(max: number, connect: (onOver: () => void) => Sql): S
   };
   // All of it that one statement can need.
   return Object.assign(write, also) as unknown as Sql & PoolUse;
+}
+
+/**
+ * What the driver answers with rows of its own behind as many holes as the statement before had rows when it failed: it
+ * forgets to count from 0 again (postgres 3.4.9, `ErrorResponse`).
+ */
+function withoutShift(result: unknown): unknown {
+  if (!Array.isArray(result) || result.length === 0 || 0 in result) return result;
+  const shift = result.findIndex((_, index) => index in result);
+  result.splice(0, shift);
+  return result;
 }
 
 /** The driver's types do not show it. */

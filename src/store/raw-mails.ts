@@ -24,11 +24,11 @@ export async function openRawMail(
   { sql, inTime }: Database,
   id: Id<'msg'>,
 ): Promise<StoredRaw | 'no_message' | 'not_kept'> {
-  const [first] = await sql<[({ sizeBytes: number } & (Part | { bytes: null }))?]>`
+  const [first] = await inTime(sql<[({ sizeBytes: number } & (Part | { bytes: null }))?]>`
     SELECT (document ->> 'sizeBytes')::int AS "sizeBytes", raw_mails.xmin::text AS version,
            substring(bytes FROM 1 FOR ${CHUNK_BYTES}) AS bytes, octet_length(bytes) AS "storedBytes",
            is_compressed AS "isCompressed"
-    FROM messages LEFT JOIN raw_mails ON message_id = messages.id WHERE messages.id = ${uuidOf(id)}`;
+    FROM messages LEFT JOIN raw_mails ON message_id = messages.id WHERE messages.id = ${uuidOf(id)}`);
   if (first === undefined) return 'no_message';
   if (first.bytes === null) return 'not_kept';
   const { sizeBytes } = first;
@@ -63,12 +63,12 @@ export type FoundAttachment = { attachment: Attachment | null; mailBytes: number
 
 /** @returns undefined if there is no such message; its attachment is null if it has none of that index. */
 export async function findAttachment(
-  { sql }: Database,
+  { sql, inTime }: Database,
   id: Id<'msg'>,
   index: number,
 ): Promise<FoundAttachment | undefined> {
-  const [row] = await sql<[FoundAttachment?]>`
+  const [row] = await inTime(sql<[FoundAttachment?]>`
     SELECT document -> 'attachments' -> ${index}::int AS attachment, (document ->> 'sizeBytes')::int AS "mailBytes"
-    FROM messages WHERE id = ${uuidOf(id)}`;
+    FROM messages WHERE id = ${uuidOf(id)}`);
   return row;
 }

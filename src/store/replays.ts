@@ -41,7 +41,7 @@ export async function createReplay(
                AND events.type = ANY (endpoints.types)
                AND (endpoints.tenant IS NULL OR endpoints.tenant = events.tenant)
                AND (${mailboxId === null} OR events.mailbox_id = ${mailboxId === null ? null : uuidOf(mailboxId)})
-               AND (messages.id IS NOT NULL OR events.data IS NOT NULL)
+               AND ${isThere(sql)}
            )
     FROM endpoints WHERE endpoints.id = ${uuidOf(endpointId)}
     RETURNING id`;
@@ -144,7 +144,7 @@ export async function advanceReplay(sql: Sql, options: { pauseMs: number }): Pro
           AND events.type = ANY (endpoints.types)
           AND (endpoints.tenant IS NULL OR endpoints.tenant = events.tenant)
           AND (replay.mailbox_id IS NULL OR events.mailbox_id = replay.mailbox_id)
-          AND (messages.id IS NOT NULL OR events.data IS NOT NULL)
+          AND ${isThere(sql)}
         ORDER BY events.id
         LIMIT greatest(0, ${MOST_WAITING} - waiting.count)
       ) found
@@ -169,6 +169,11 @@ export async function advanceReplay(sql: Sql, options: { pauseMs: number }): Pro
     RETURNING totals.count`;
   if (row === undefined) return 'none';
   return row.count > 0 ? 'queued' : 'waiting';
+}
+
+/** The event of a message that was deleted has data for the log alone: of it there is nothing to send. */
+function isThere(sql: Sql): Fragment {
+  return sql`CASE WHEN events.type = 'message.received' THEN messages.id IS NOT NULL ELSE events.data IS NOT NULL END`;
 }
 
 /** `firstUuidAt`, of a time in a statement. */

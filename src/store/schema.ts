@@ -283,10 +283,12 @@ export const events = pgTable(
   ],
 );
 
-/** One row: the cluster that events are placed in now, by what PostgreSQL calls it; see `feed-places.ts`. */
+/** One row: the cluster that events are placed in now, by what PostgreSQL calls it, and its history; see `feed-places.ts`. */
 export const feedCluster = pgTable('feed_cluster', {
   id: integer('id').primaryKey(),
   systemIdentifier: bigint('system_identifier', { mode: 'bigint' }).notNull(),
+  /** PostgreSQL begins another when it goes on from a backup, or when a standby takes over. Null: not known. */
+  timeline: integer('timeline'),
 });
 
 export const endpoints = pgTable('endpoints', {

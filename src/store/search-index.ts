@@ -163,3 +163,8 @@ export async function writeSearchWords(
     )
     SELECT set_config('synchronous_commit', 'off', true)`;
 }
+
+/** Of a message that has no words which could be written: it is found by nothing, and not looked at again. */
+export async function forgetStaleWords(sql: Sql, id: Id<'msg'>): Promise<void> {
+  await sql`UPDATE message_search SET words = '', is_stale = false WHERE message_id = ${uuidOf(id)}`;
+}

@@ -34,7 +34,7 @@ export function searchMessages(
   request: SearchRequest & { q: string },
   patienceMs = PATIENCE_MS,
 ): Promise<Page<MessageSummary>> {
-  return inSearch(async (turn) => {
+  return inSearch(request.scope.tenant, async (turn) => {
     const words = await readWords(turn, patienceMs, request.q);
     const query = `(${words})${scopeQuery({ ...request, tenant: request.scope.tenant })}`;
     const recent = await turn.read(patienceMs, (sql, mark) => findRecent(sql, mark, query, request));

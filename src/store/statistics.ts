@@ -3,9 +3,9 @@ import type { Sql } from 'postgres';
 /** How the database stands, for whoever watches. */
 export type Statistics = {
   pendingDeliveries: number;
-  /** Of the oldest pending delivery; 0 if there is none. */
+  /** Of the oldest pending delivery that is neither held by a rule nor of a disabled endpoint; 0 if there is none. */
   oldestPendingSeconds: number;
-  /** How long the one that is most overdue has been due. */
+  /** How long the one of an enabled endpoint that is most overdue has been due. */
   overdueSeconds: number;
   /** How long a transaction that writes has been running: so far behind the feed may be. */
   feedLagSeconds: number;
@@ -25,9 +25,13 @@ export async function readStatistics(sql: Sql): Promise<Statistics> {
   const [row] = await sql<[Statistics]>`
     WITH pending AS MATERIALIZED (
       SELECT count(*)::int AS count,
-             extract(epoch FROM now() - min(created_at))::float8 AS oldest,
-             extract(epoch FROM now() - min(nullif(next_attempt_at, 'infinity')) FILTER (WHERE lease_owner IS NULL))::float8 AS overdue
-      FROM deliveries WHERE status = 'pending'
+             -- What is parked is younger than the first of its lane.
+             extract(epoch FROM now() - min(deliveries.created_at) FILTER (
+               WHERE is_enabled AND next_attempt_at < 'infinity' AND (rule IS NULL OR next_attempt_at <= now())
+             ))::float8 AS oldest,
+             -- Of one under way that is the end of its lease.
+             extract(epoch FROM now() - min(nullif(next_attempt_at, 'infinity')) FILTER (WHERE is_enabled))::float8 AS overdue
+      FROM deliveries LEFT JOIN endpoints ON endpoints.id = endpoint_id WHERE status = 'pending'
     ), writing AS (
       SELECT xact_start AS since FROM pg_stat_activity WHERE backend_xid IS NOT NULL
       UNION ALL SELECT prepared FROM pg_prepared_xacts

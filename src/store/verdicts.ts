@@ -43,13 +43,15 @@ export async function recordVerdicts(sql: Sql, records: readonly VerdictRecord[]
       ORDER BY id FOR NO KEY UPDATE
     ), settled AS (
       UPDATE deliveries SET
-        status = CASE WHEN hold_until IS NULL THEN 'skipped' ELSE 'pending' END,
-        rule = verdict.rule,
+        -- Since it was claimed, somebody may have asked for it whatever rules say.
+        status = CASE WHEN hold_until IS NULL AND NOT ignores_rules THEN 'skipped' ELSE 'pending' END,
+        rule = CASE WHEN NOT ignores_rules THEN verdict.rule END,
         lease_owner = NULL,
         -- By PostgreSQL's clock a time may be over that by ours is not: then it would come back at once, over and over.
-        next_attempt_at = CASE WHEN hold_until IS NOT NULL AND judge.rules = verdict.rules::jsonb
+        next_attempt_at = CASE
+          WHEN hold_until IS NOT NULL AND NOT ignores_rules AND judge.rules = verdict.rules::jsonb
           THEN greatest(hold_until, now() + interval '1 second') ELSE now() END,
-        completed_at = CASE WHEN hold_until IS NULL THEN now() END
+        completed_at = CASE WHEN hold_until IS NULL AND NOT ignores_rules THEN now() END
       FROM verdict JOIN judge ON judge.id = verdict.endpoint_id
       WHERE deliveries.id = verdict.delivery_id AND deliveries.fence = verdict.fence
         AND deliveries.status = 'pending' AND deliveries.lease_owner = verdict.owner

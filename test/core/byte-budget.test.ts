@@ -97,6 +97,29 @@ describe('a budget of bytes', () => {
     assert.equal(await stateOf(budget.take(100)), 'took');
     assert.equal(await stateOf(budget.take(1)), 'waits');
   });
+
+  test('gives no holder more than half at a time, and others what it waits for', async () => {
+    const budget = createByteBudget(100);
+    const giveBack = await budget.take(40, undefined, 'a');
+    const second = budget.take(20, undefined, 'a');
+    assert.equal(await stateOf(second), 'waits');
+    await budget.take(40, undefined, 'b');
+    await budget.take(10);
+    assert.equal(await stateOf(second), 'waits');
+    giveBack(30);
+    (await second)();
+    giveBack();
+    assert.equal(await stateOf(budget.take(50, undefined, 'a')), 'took');
+  });
+
+  test('gives a holder that has nothing one that is more than half', async () => {
+    const budget = createByteBudget(100);
+    const giveBack = await budget.take(90, undefined, 'a');
+    const next = budget.take(1, undefined, 'a');
+    assert.equal(await stateOf(next), 'waits');
+    giveBack(49);
+    await next;
+  });
 });
 
 const turnOver = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -46,6 +46,8 @@ describe('leadingTextOfHtml', () => {
     ['equals signs', `<a${' = '.repeat(300_000)}`],
     ['tags of equals signs', '<a ='.repeat(300_000)],
     ['angle brackets', '<'.repeat(1_000_000)],
+    ['words apart by tags', '<p>x'.repeat(300_000)],
+    ['blanks apart by tags', ' <b>'.repeat(300_000)],
   ];
   for (const [what, html] of hostile)
     test(`is linear in ${what}`, () => {

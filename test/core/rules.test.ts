@@ -171,6 +171,16 @@ describe('outside of its time an event', () => {
       ));
   }
 
+  test('whose vacation ends beyond the times that can be written down is held until the last of these', () => {
+    const endless = { from: '2026-11-26T00:00:00Z', to: '9999-12-31T23:59:59-14:00' };
+    for (const hours of [undefined, activeHours]) {
+      // As rules were that are stored already.
+      const rules = { ...(hours && { activeHours: hours }), vacation: endless };
+      const verdict = judge(rules, { mailboxId: MAILBOX, mail: () => null }, AT);
+      assert.match('holdUntil' in verdict ? verdict.holdUntil.toISOString() : '', /^9998-/);
+    }
+  });
+
   test('that opens in a vacation waits for its end', () => {
     const early = { from: '2026-11-27T00:00:00Z', to: '2026-11-27T10:30:00Z' };
     assert.deepEqual(
@@ -225,6 +235,8 @@ describe('rules that can be none are refused', () => {
     { activeHours: { ...hours, timeZone: 'Mars/Olympus' } },
     { vacation: { from: '2026-11-26T00:00:00Z', to: '2026-11-26T00:00:00Z' } },
     { vacation: { from: '2026-11-26', to: '2026-11-27' } },
+    { vacation: { from: '2026-11-26T00:00:00Z', to: '9998-01-01T00:00:01Z' } },
+    { vacation: { from: '2026-11-26T00:00:00Z', to: '9999-12-31T23:59:59-14:00' } },
     { outside: 'wait' },
     { subjectGroup: { windowMs: 0 } },
   ])

@@ -4,7 +4,7 @@ import postgres, { type Sql } from 'postgres';
 import { Webhook } from 'standardwebhooks';
 import { Webhook as SvixWebhook } from 'svix';
 import { MAX_ATTEMPTS } from '../../src/core/retry.ts';
-import type { Received } from '../support/consumer.ts';
+import { type Received, startConsumer } from '../support/consumer.ts';
 import { addConsumer, deliveryAfter, makeDue } from '../support/deliveries.ts';
 import {
   addSource,
@@ -195,6 +195,27 @@ describe('an endpoint', () => {
     const ids = consumer.received.map(({ headers }) => headers['webhook-id']);
     assert.equal(ids.filter((one) => one === ids[0]).length, 2);
     assert.equal(watcher.received.length, 1);
+  });
+
+  test('that has moved is not disabled by what the program at its old URL answers', async () => {
+    await using consumer = await addConsumer(service);
+    const answers: (() => void)[] = [];
+    await using old = await startConsumer(
+      (response) => void answers.push(() => response.writeHead(410).end()),
+    );
+    const path = `/v1/endpoints/${consumer.id}`;
+    await service.api('PATCH', path, { url: old.url });
+    await pushMail();
+    await old.waitFor(1);
+    await sql`UPDATE endpoints SET failing_since = now() - interval '6 days' WHERE id = ${consumer.id.slice(3)}`;
+    const { body } = await service.api('PATCH', path, { url: consumer.url });
+    assert.deepEqual([body.url, body.failingSince], [consumer.url, null]);
+    for (const answer of answers) answer();
+    const { id, status } = await deliveryAfter(service, consumer.id, 1);
+    assert.equal(status, 'pending');
+    await makeDue(sql, id);
+    await consumer.waitFor(1);
+    assert.equal((await service.api('GET', path)).body.enabled, true);
   });
 
   test('that does nothing but fail for five days is disabled, once, and others are told', async () => {

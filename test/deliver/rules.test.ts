@@ -73,6 +73,22 @@ describe('what a rule leaves out', () => {
     assert.equal((await waitForStatus(consumer.id, 'succeeded', 2)).length, 2);
   });
 
+  test('can be of no message as another version has it, which holds up none that were claimed with it', async () => {
+    await using consumer = await addConsumer(service, undefined, {
+      rules: { recipients: ['me@example.com'] },
+      maxInFlight: 16,
+    });
+    // None goes until all are there.
+    await sql`UPDATE endpoints SET max_in_flight = 0 WHERE id = ${consumer.id.slice(3)}`;
+    for (const subject of ['first', 'odd', 'last']) await pushMail(subject);
+    await sql`
+      UPDATE messages SET document = '{"subject": "odd", "to": null}'::json
+      WHERE document ->> 'subject' = 'odd'`;
+    await sql`UPDATE endpoints SET max_in_flight = 16 WHERE id = ${consumer.id.slice(3)}`;
+    await consumer.waitFor(3);
+    assert.deepEqual(subjectsOf(consumer.received).sort(), ['first', 'last', 'odd']);
+  });
+
   test('is nothing of a test event', async () => {
     await using consumer = await addConsumer(service, undefined, {
       rules: { ...AWAY, mailboxes: [`mbx_${'0'.repeat(32)}`] },

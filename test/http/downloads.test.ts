@@ -10,6 +10,7 @@ import { createId, uuidOf } from '../../src/core/ids.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import { startMailgress } from '../support/process.ts';
 import { ADMIN_TOKEN, SECRET_KEY, startTestService, type TestService } from '../support/service.ts';
+import { startStatementRecorder } from '../support/statement-recorder.ts';
 
 /*
  * Large mails, whose bytes are read by many, slowly, or not to their end.
@@ -44,7 +45,7 @@ before(async () => {
 after(() => service.dispose());
 
 /** Straight into the tables: to take such a mail in is another test's. */
-async function store(mail: Uint8Array): Promise<string> {
+async function store(mail: Uint8Array, tenant = 'default'): Promise<string> {
   const sql = postgres(service.databaseUrl, { max: 1 });
   const messageId = createId('msg');
   const attachments = [{ index: 0, filename: 'a.zip' }];
@@ -52,7 +53,7 @@ async function store(mail: Uint8Array): Promise<string> {
   await sql`
     WITH stored AS (
       INSERT INTO messages (id, mailbox_id, tenant, placement, received_at, is_truncated, document)
-      VALUES (${uuidOf(messageId)}, ${uuidOf(createId('mbx'))}, 'default', 'inbox', now(), false, ${document}::text::json)
+      VALUES (${uuidOf(messageId)}, ${uuidOf(createId('mbx'))}, ${tenant}, 'inbox', now(), false, ${document}::text::json)
     )
     INSERT INTO raw_mails (message_id, bytes, is_compressed)
     VALUES (${uuidOf(messageId)}, ${zstdCompressSync(mail, LEVEL_1)}, true)`;
@@ -61,8 +62,8 @@ async function store(mail: Uint8Array): Promise<string> {
 }
 
 /** An answer of which nothing is read until it is asked for. */
-async function open(path: string, address = service.address): Promise<IncomingMessage> {
-  const request = get(`${address}${path}`, { headers, agent: false });
+async function open(path: string, address = service.address, sent = headers): Promise<IncomingMessage> {
+  const request = get(`${address}${path}`, { headers: sent, agent: false });
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   response.on('error', () => {});
   return response;
@@ -129,6 +130,21 @@ test('says how long it is, and nothing of it is held for who asks for that alone
   }
 });
 
+test('who asks for its length alone has nothing read of a raw mail but its beginning', async () => {
+  await using recorder = await startStatementRecorder(service.databaseUrl, 'mailgress');
+  const asked = await startTestService({ databaseUrl: recorder.url, dispatch: false });
+  const readsOfParts = () =>
+    [...recorder.statements.keys()].filter((text) => /FROM raw_mails WHERE message_id/.test(text));
+  const response = await fetch(asked.address + raw(OF_12_MB), { method: 'HEAD', headers });
+  assert.equal(response.headers.get('content-length'), String(OF_12_MB.bytes.length));
+  // The statement that would bring the next part is on its way by the time that this one is answered.
+  await fetch(`${asked.address}/v1/messages`, { headers });
+  assert.deepEqual(readsOfParts(), []);
+  await readAll(await open(raw(OF_12_MB), asked.address));
+  assert.equal(readsOfParts().length, 1);
+  await asked.stop();
+});
+
 /** There is room for another one again. */
 async function assertFree(path: string, sum: string): Promise<void> {
   let sums: string[] = [];
@@ -173,6 +189,40 @@ test('one that is slow, but takes something, gets all', async () => {
     bytes += part.length;
   }
   assert.equal(hash.digest('hex'), sha256(OF_12_MB.bytes));
+});
+
+test('one that takes a little for ever is cut off', async () => {
+  const brief = await startTestService({
+    databaseUrl: service.databaseUrl,
+    dispatch: false,
+    bodyLongestMs: 1500,
+  });
+  const response = await open(attachment(OF_40_MB), brief.address);
+  assert.equal(response.statusCode, 200);
+  await assert.rejects(async () => {
+    for await (const _ of response) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+  await brief.stop();
+});
+
+test('the readers of one tenant leave room for others', async () => {
+  const calm = await startTestService({ databaseUrl: service.databaseUrl, dispatch: false });
+  const { body: key } = await service.api('POST', '/v1/keys', { role: 'reader', tenant: 'noisy' });
+  const noisy = `/v1/messages/${await store(OF_12_MB.bytes, 'noisy')}/raw`;
+  const asNoisy = () => open(noisy, calm.address, { authorization: `Bearer ${key.key}` });
+  const held = await Promise.all(Array.from({ length: 16 }, asNoisy));
+  let isServed = false;
+  const more = asNoisy().then((response) => {
+    isServed = true;
+    return response;
+  });
+  const others = await Promise.all(Array.from({ length: 4 }, () => open(raw(OF_12_MB), calm.address)));
+  assert.deepEqual([...new Set(others.map(({ statusCode }) => statusCode))], [200]);
+  assert.equal(isServed, false);
+  held[0]?.destroy();
+  assert.equal((await more).statusCode, 200);
+  for (const response of [...held, ...others, await more]) response.destroy();
+  await calm.stop();
 });
 
 test('a mail that is deleted while it is read is cut off, and no connection to the database is lost', async () => {

@@ -114,6 +114,22 @@ test('goes on where a client was although nothing had come: the id it was given 
   again.leave();
 });
 
+test('says where it begins with the first bytes: who is cut off before anything else comes goes on from there', async () => {
+  const response = await fetch(`${service.address}/v1/events/stream?after=now`, {
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+  });
+  const reader = response.body?.getReader();
+  const { value } = (await reader?.read()) ?? {};
+  await reader?.cancel();
+  const [, lastId = ''] = /^id: (\S+)$/m.exec(Buffer.from(value ?? []).toString()) ?? [];
+  assert.notEqual(lastId, '');
+  const id = await addMail();
+  const again = await follow('?after=now', { 'last-event-id': lastId });
+  await again.has(1);
+  assert.deepEqual(idsOf(again.events), [id]);
+  again.leave();
+});
+
 test('sends the wanted types alone, from the beginning on', async () => {
   const all = await follow('?after=start&types=message.received,gap.opened');
   const none = await follow('?after=start&types=gap.opened');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import postgres from 'postgres';
 import { uuidOf } from '../../src/core/ids.ts';
 import { startConsumer } from '../support/consumer.ts';
 import { query, waitUntil } from '../support/embedded-place.ts';
@@ -64,6 +65,49 @@ test('what a consumer answered to a deleted message is gone with it', async () =
   assert.deepEqual(await tablesWith(WORD), []);
   assert.equal((await service.api('DELETE', `/v1/endpoints/${id}`)).status, 204);
 });
+
+for (const [when, isDeletedInBetween] of [
+  ['before it is recorded', false],
+  ['while it is recorded', true],
+] as const) {
+  test(`what a consumer answers to a message that is deleted ${when} is not kept`, async () => {
+    const answers: (() => void)[] = [];
+    await using consumer = await startConsumer(
+      (response) => void answers.push(() => response.writeHead(500).end(`no room for ${WORD}`)),
+    );
+    const { id } = (await service.api('POST', '/v1/endpoints', { url: consumer.url })).body;
+    const dispatching = await startTestService({ databaseUrl: service.databaseUrl });
+    const sql = postgres(service.databaseUrl, { max: 1 });
+    const { messageId } = await pushMail(`d0${when.length}`);
+    await consumer.waitFor(1);
+    if (isDeletedInBetween) {
+      await sql.begin(async (tx) => {
+        await tx`SELECT mailgress_delete_message(${uuidOf(messageId)})`;
+        for (const answer of answers) answer();
+        await waitUntil('the record waits for it', async () => {
+          const waiting = await query(
+            service.databaseUrl,
+            `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+             AND query LIKE '%INSERT INTO attempts%' AND pid <> pg_backend_pid()`,
+          );
+          return waiting.length > 0;
+        });
+      });
+    } else {
+      assert.equal((await remove(messageId)).status, 204);
+      for (const answer of answers) answer();
+    }
+    await waitUntil(
+      'it is recorded',
+      async () => (await query(service.databaseUrl, 'SELECT FROM attempts')).length > 0,
+    );
+    assert.deepEqual(await tablesWith(WORD), []);
+    await sql.end();
+    await dispatching.dispose();
+    await query(service.databaseUrl, 'DELETE FROM attempts');
+    assert.equal((await service.api('DELETE', `/v1/endpoints/${id}`)).status, 204);
+  });
+}
 
 test('a deleted message is gone with its texts and bytes, and never comes again', async () => {
   const { messageId } = await pushMail('d1');

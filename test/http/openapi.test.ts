@@ -26,6 +26,14 @@ test('is OpenAPI 3.1, for anyone', async () => {
   assert.deepEqual(document.components.securitySchemes, { key: { type: 'http', scheme: 'bearer' } });
 });
 
+test('costs little, whoever asks for it and how often', async () => {
+  const before = process.cpuUsage();
+  for (let n = 0; n < 100; n++) await (await fetch(`${service.address}/openapi.json`)).arrayBuffer();
+  const { user, system } = process.cpuUsage(before);
+  // Made anew each time it took six seconds.
+  assert.ok((user + system) / 1000 < 2500);
+});
+
 test('names every route that is mounted, and no other', () => {
   const { log } = captureLog();
   // Mounting touches none of its services; only requests do.

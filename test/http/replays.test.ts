@@ -162,6 +162,18 @@ describe('a replay', () => {
     await sql`DELETE FROM events WHERE type = 'gap.opened'`;
   });
 
+  test('has nothing of messages that were deleted', async () => {
+    const another = await addSource(service);
+    await pushMails(another, ['c1', 'c2']);
+    const { body } = await service.api('GET', `/v1/messages?mailbox=${another.mailboxId}`);
+    await service.api('DELETE', `/v1/messages/${body.data[0].id}`);
+    await using consumer = await addConsumer(service);
+    const made = await replay(consumer.id, { since: LONG_AGO, mailbox: another.mailboxId });
+    const { queued, sent, failed } = await replayIn(made.id, 'completed');
+    assert.deepEqual([made.total, queued, sent, failed], [1, 1, 1, 0]);
+    await service.api('DELETE', `/v1/mailboxes/${another.mailboxId}`);
+  });
+
   test('of more than fit its window at once comes to its end, without one too many', async () => {
     await using consumer = await addConsumer(service, undefined, { types: ['gap.opened'] });
     await sql`
@@ -172,6 +184,46 @@ describe('a replay', () => {
     assert.deepEqual([queued, sent, consumer.received.length], [1300, 1300, 1300]);
     assert.equal(new Set(consumer.received.map(({ headers }) => headers['webhook-id'])).size, 1300);
     await sql`DELETE FROM events WHERE type = 'gap.opened'`;
+  });
+
+  test('that was cancelled is for what is asked for by hand no reason not to send it', async () => {
+    const answers: (() => void)[] = [];
+    let isHolding = true;
+    await using consumer = await addConsumer(
+      service,
+      (response) => {
+        if (isHolding) answers.push(() => response.writeHead(500).end());
+        else response.writeHead(204).end();
+      },
+      { maxInFlight: 1, rules: { subjectContains: ['a'] } },
+    );
+    const { id } = await replay(consumer.id, { since: LONG_AGO });
+    await consumer.waitFor(1);
+    const of = async (status: string) =>
+      (await service.api('GET', `/v1/deliveries?endpoint=${consumer.id}&status=${status}`)).body.data;
+    const [underWay] = (await of('pending')).filter((one: Answer['body']) => one.nextAttemptAt === null);
+    await service.api('DELETE', `/v1/replays/${id}`);
+    const [skipped] = (await of('skipped')).filter((one: Answer['body']) => one.rule === 'cancelled');
+
+    // One that waited, and the one that is under way and fails.
+    for (const one of [skipped, underWay]) {
+      assert.equal((await service.api('POST', `/v1/deliveries/${one.id}/retry`)).status, 202);
+    }
+    isHolding = false;
+    for (const answer of answers.splice(0)) answer();
+    await waitUntil('the waiting one is sent', async () => (await of('succeeded')).length === 1);
+    assert.equal((await of('succeeded'))[0].id, skipped.id);
+    await waitUntil('the other one waits', async () => (await of('pending'))[0]?.attemptCount === 1);
+    await sql`UPDATE deliveries SET next_attempt_at = now() WHERE id = ${underWay.id.slice(4)}`;
+    await waitUntil('both are sent', async () => (await of('succeeded')).length === 2);
+  });
+
+  test('up to now is up to the clock of the database', async (t) => {
+    await using consumer = await addConsumer(service);
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() - 3_600_000 });
+    const { total } = await replay(consumer.id, { since: LONG_AGO });
+    t.mock.timers.reset();
+    assert.equal(total, 5);
   });
 
   test('is not when it is of nothing that can be', async () => {
@@ -228,5 +280,28 @@ describe('a retry of all that failed', () => {
       (await service.api('POST', `/v1/endpoints/ep_${'0'.repeat(32)}/retry`, { since })).status,
       404,
     );
+  });
+
+  test('is by the clock of the database', async (t) => {
+    await using consumer = await addConsumer(service);
+    await service.api('POST', `/v1/endpoints/${consumer.id}/disable`);
+    await addDue(sql, consumer.id, 1);
+    await sql`UPDATE deliveries SET status = 'failed', completed_at = now() WHERE endpoint_id = ${consumer.id.slice(3)}`;
+    const since = new Date(Date.now() - 2 * 3_600_000).toISOString();
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() - 3_600_000 });
+    const { body } = await service.api('POST', `/v1/endpoints/${consumer.id}/retry`, { since });
+    t.mock.timers.reset();
+    assert.deepEqual(body, { retried: 1 });
+  });
+
+  test('is nothing of a replay that was cancelled', async () => {
+    await using consumer = await addConsumer(service);
+    await service.api('POST', `/v1/endpoints/${consumer.id}/disable`);
+    const { id } = await replay(consumer.id, { since: LONG_AGO });
+    await waitUntil('it is queued', async () => (await replayIn(id, 'running')).queued === 5);
+    await sql`UPDATE deliveries SET status = 'failed', completed_at = now() WHERE replay_id = ${id.slice(4)}`;
+    await sql`UPDATE replays SET status = 'cancelled' WHERE id = ${id.slice(4)}`;
+    const { body } = await service.api('POST', `/v1/endpoints/${consumer.id}/retry`, { since: LONG_AGO });
+    assert.deepEqual(body, { retried: 0 });
   });
 });

@@ -254,3 +254,50 @@ test('what PostgreSQL refuses is found by less, and the others of its step whole
   const [row] = await database.sql`SELECT words FROM message_search WHERE message_id = ${uuidOf(poison)}`;
   assert.ok(row);
 });
+
+describe('a message that is none of ours', () => {
+  const documents: [name: string, document: string][] = [
+    [
+      'with U+0000 in its subject',
+      String.raw`{"subject": "a\u0000b", "replyTo": [], "to": [], "cc": [], "bcc": []}`,
+    ],
+    ['of another shape', '[]'],
+    ['without its lists', '{"subject": "odd"}'],
+    [
+      'with addresses that are none',
+      '{"subject": "odd", "replyTo": [1], "to": [null], "cc": {}, "bcc": "x"}',
+    ],
+  ];
+  for (const [name, document] of documents) {
+    test(`${name} is told of, and holds up none that come with it or after it`, async () => {
+      const before = await store({ subject: 'before odd' });
+      const odd = await store();
+      await database.sql`UPDATE messages SET document = ${document}::text::json WHERE id = ${uuidOf(odd)}`;
+      await complete(await store(), 'to be completed');
+      const stale = await store({ isTruncated: true });
+      await complete(stale, 'x');
+      await database.sql`UPDATE messages SET document = ${document}::text::json WHERE id = ${uuidOf(stale)}`;
+      const behind = await store({ subject: 'behind odd' });
+      const told: unknown[] = [];
+      const indexer = startSearchIndexer({
+        database,
+        log: pino({}, { write: (line) => told.push(JSON.parse(line).messageId) }),
+        scanMs: 20,
+      });
+      try {
+        await waitUntil('the others are found', async () => (await find('before or behind')).length === 2);
+        assert.deepEqual(await find('before or behind'), [behind, before]);
+        await waitUntil('nothing is stale', async () => {
+          const rows = await database.sql`SELECT FROM message_search WHERE is_stale`;
+          return rows.length === 0;
+        });
+        const count = told.length;
+        const last = await store({ subject: 'last' });
+        await waitUntil('it goes on', async () => (await find('last')).includes(last));
+        assert.deepEqual([new Set(told), told.length], [new Set([odd, stale]), count]);
+      } finally {
+        await indexer.stop();
+      }
+    });
+  }
+});

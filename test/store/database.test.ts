@@ -91,3 +91,19 @@ for (const [name, cut] of cuts)
       await database.close();
     }
   });
+
+test('rows of a statement that fails in the middle are not those of the next one', async () => {
+  const database = openDatabase(testDatabase.url);
+  try {
+    // On every connection of the pool, and behind one another on each.
+    const all = Array.from({ length: 60 }, async (_, n) => {
+      const failing = database.sql`SELECT 1 / (3 - i) FROM generate_series(1, ${5 + n}::int) i`;
+      await assert.rejects(failing, { code: '22012' });
+      assert.deepEqual([...(await database.sql`SELECT ${n}::int AS n`)], [{ n }]);
+      assert.deepEqual([...(await database.sql`SELECT WHERE false`)], []);
+    });
+    await Promise.all(all);
+  } finally {
+    await database.close();
+  }
+});

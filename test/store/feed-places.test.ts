@@ -1,19 +1,27 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createId, uuidOf } from '../../src/core/ids.ts';
+import { copyDatabase } from '../../src/store/copy-database.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { FEED_START, type FeedPosition, findFeedEnd, readFeed } from '../../src/store/feed.ts';
+import {
+  compareFeedPositions,
+  FEED_START,
+  type FeedPosition,
+  findFeedEnd,
+  readFeed,
+} from '../../src/store/feed.ts';
 import { raiseFeed } from '../../src/store/feed-places.ts';
 import { ALL_TENANTS } from '../../src/store/scope.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { waitUntil } from '../support/embedded-place.ts';
+import { query, waitUntil } from '../support/embedded-place.ts';
+import { startTestService } from '../support/service.ts';
 
 let database: Database;
+let url: string;
 let drop: () => Promise<void>;
 before(async () => {
-  const created = await createTestDatabase();
-  drop = created.drop;
-  database = openDatabase(created.url);
+  ({ url, drop } = await createTestDatabase());
+  database = openDatabase(url);
 });
 after(async () => {
   await database.close();
@@ -91,6 +99,37 @@ test('a reader whose place is behind all events, of a busier cluster, sees what 
   assert.equal(await raiseFeed(database.sql), false);
 });
 
+test('a reader of a log that goes on from an earlier point sees what comes', async () => {
+  const { next } = await readAll(FEED_START);
+  const ahead = { ...next, xid: String(BigInt(next.xid) + 1_000_000_000n) };
+  await database.sql`UPDATE feed_cluster SET timeline = timeline - 1`;
+  assert.equal(await raiseFeed(database.sql), true);
+  const n = await append();
+  assert.deepEqual((await readAll(ahead)).ns, [n]);
+  assert.equal(await raiseFeed(database.sql), false);
+});
+
+test('a log that is raised twice without an event in between goes on behind every place that was given', async () => {
+  await database.sql`UPDATE feed_cluster SET system_identifier = system_identifier + 1`;
+  assert.equal(await raiseFeed(database.sql), true);
+  const given = await findFeedEnd(database.sql);
+  const { next } = await readAll(given);
+  await database.sql`UPDATE feed_cluster SET system_identifier = system_identifier + 1`;
+  assert.equal(await raiseFeed(database.sql), true);
+  const n = await append();
+  // In the clusters between, as many transactions as in a younger one never were.
+  const ahead = { ...next, xid: String(BigInt(next.xid) + 1_000_000_000n) };
+  assert.deepEqual((await readAll(ahead)).ns, [n]);
+});
+
+test('a server that does not tell its timeline is taken for the one that it was', async () => {
+  await database.sql`UPDATE feed_cluster SET timeline = NULL`;
+  assert.equal(await raiseFeed(database.sql), false);
+  const [row] = await database.sql`SELECT timeline, mailgress_timeline() AS here FROM feed_cluster`;
+  assert.ok(row?.here >= 1);
+  assert.equal(row?.timeline, row?.here);
+});
+
 test('of several processes that start at once one raises it, and what they write then is behind the old', async () => {
   await moveFromBusierCluster();
   const old = count;
@@ -111,4 +150,41 @@ test('of several processes that start at once one raises it, and what they write
     ns.slice(old).toSorted((a, b) => a - b),
     Array.from({ length: 6 }, (_, n) => old + n),
   );
+});
+
+test('a copy takes along what places were raised by, though no event has one of them', async () => {
+  await database.sql`UPDATE feed_cluster SET system_identifier = system_identifier + 1`;
+  assert.equal(await raiseFeed(database.sql), true);
+  const given = await findFeedEnd(database.sql);
+  const target = await createTestDatabase();
+  try {
+    await copyDatabase(url, target.url, () => {});
+    const copied = openDatabase(target.url);
+    await copied.sql`UPDATE feed_cluster SET system_identifier = system_identifier + 1`;
+    assert.equal(await raiseFeed(copied.sql), true);
+    // Far enough that numbers of a younger cluster are behind it too.
+    const ahead = { ...given, xid: String(BigInt(given.xid) + 1_000_000_000n) };
+    assert.ok(compareFeedPositions(await findFeedEnd(copied.sql), ahead) > 0);
+    await copied.close();
+  } finally {
+    await target.drop();
+  }
+});
+
+test('a process that lost its connections looks again, for another server may have taken over', async () => {
+  const service = await startTestService({ databaseUrl: url, dispatch: false });
+  try {
+    await database.sql`UPDATE feed_cluster SET timeline = timeline - 1`;
+    await query(
+      url,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+    );
+    await waitUntil('it is raised', async () => {
+      const [row] = await query(url, 'SELECT timeline = mailgress_timeline() AS "isKnown" FROM feed_cluster');
+      return row?.isKnown === true;
+    });
+  } finally {
+    await service.stop();
+  }
 });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import postgres from 'postgres';
+import postgres, { type PendingQuery, type Row, type Sql } from 'postgres';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { ALL_TENANTS } from '../../src/store/scope.ts';
 import { searchMessages } from '../../src/store/search.ts';
+import { createSearchTurns } from '../../src/store/search-turns.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 
@@ -19,8 +19,8 @@ after(async () => {
   await drop();
 });
 
-const search = (patienceMs?: number) =>
-  searchMessages(database, { q: 'word', limit: 1, after: undefined, scope: ALL_TENANTS }, patienceMs);
+const search = (patienceMs?: number, tenant: string | null = null) =>
+  searchMessages(database, { q: 'word', limit: 1, after: undefined, scope: { tenant } }, patienceMs);
 
 /** Nothing of the table can be read until it is let go of. */
 async function hold(): Promise<{ letGo(): Promise<void> }> {
@@ -68,4 +68,26 @@ test('of many at once two run, the others take their turn, and what is ended is 
   assert.deepEqual(await Promise.all(slow), Array(6).fill('search_too_wide'));
   await letGo();
   for (const page of await Promise.all(others)) assert.deepEqual(page.data, []);
+});
+
+test('of one tenant one runs at a time, so that another has its turn', async () => {
+  const { letGo } = await hold();
+  const noisy = Array.from({ length: 4 }, () => search(undefined, 'noisy'));
+  await waitUntil('one runs', async () => (await countSearches()) === 1);
+  const other = search(undefined, 'other');
+  await waitUntil('two run', async () => (await countSearches()) === 2);
+  const third = search(undefined, 'third');
+  await letGo();
+  for (const page of await Promise.all([...noisy, other, third])) assert.deepEqual(page.data, []);
+});
+
+test('all statements of one together have one patience', async () => {
+  const { search: pool, sql, inTime } = database;
+  const inSearch = createSearchTurns({ search: pool, api: sql, inTime, totalMs: 1000 });
+  const sleep = (seconds: number) => (to: Sql, mark: PendingQuery<Row[]>) =>
+    to`${mark} SELECT pg_sleep(${seconds})`;
+  await inSearch(null, async (turn) => {
+    await turn.read(60_000, sleep(0.1));
+    await assert.rejects(turn.read(60_000, sleep(60)), { code: 'search_too_wide' });
+  });
 });
