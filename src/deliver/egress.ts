@@ -129,8 +129,8 @@ export function createEgress(options: {
 function createSystemLookup(): Lookup {
   const probe = createNameProbe();
   return async (host) => {
-    await probe(host);
-    return lookupInSystem(host, { all: true });
+    const family = await probe(host);
+    return lookupInSystem(host, { all: true, family });
   };
 }
 

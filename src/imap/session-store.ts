@@ -3,6 +3,7 @@ import type { Database } from '../store/database.ts';
 import { closeGaps, findOpenGaps, keepGapPage, noteGapStrike } from '../store/gap-filling.ts';
 import * as folders from '../store/imap-folders.ts';
 import type { ClaimedImapSource } from '../store/imap-leases.ts';
+import { findReadByOthers } from '../store/read-by-others.ts';
 import { findDueStubs, settleStubs } from '../store/stub-queue.ts';
 
 /** What a session keeps, with its lease. */
@@ -25,7 +26,7 @@ export function createSessionStore(
     noteRefused: (refusal) => inTime(folders.noteFolderRefused(hot, lease, refusal)),
     noteStrike: (path) => inTime(folders.noteFolderStrike(hot, lease, path)),
     findStoredKeys: (keys) => inTime(folders.findStoredKeys(hot, mailboxId, keys)),
-    findReadByOthers: () => inTime(folders.findReadByOthers(hot, mailboxId, sourceId)),
+    findReadByOthers: () => inTime(findReadByOthers(hot, mailboxId, sourceId)),
     readBacklog: () => inTime(folders.readBacklog(hot, sourceId)),
     findOpenGaps: () => inTime(findOpenGaps(hot, sourceId)),
     spreadGap: (gapId) => inTime(folders.spreadGap(hot, lease, gapId)),

@@ -7,7 +7,7 @@ import { type ImapSettings, imapSettingsSchema } from '../core/imap-settings.ts'
 import { createLimits } from '../core/limit.ts';
 import type { Keyring } from '../core/sealed.ts';
 import type { Ingest } from '../ingest.ts';
-import { type ConnectTools, openConnection } from '../sources/imap/connection.ts';
+import { type ConnectTools, DEFAULT_TIMEOUTS, openConnection } from '../sources/imap/connection.ts';
 import { ImapError } from '../sources/imap/imap-error.ts';
 import { runSession } from '../sources/imap/session.ts';
 import { LeaseLost } from '../sources/imap/session-store.ts';
@@ -61,7 +61,11 @@ export function startImapWorker(options: ImapWorkerOptions): Supervisor {
   const { database, log, onEvent, only, random = Math.random, capacity = DEFAULT_CAPACITY } = options;
   const { inTime, hot } = database;
   const holder = createHolder();
-  const memory = { pages: createByteBudget(MEMORY.pagesBytes), large: createByteBudget(MEMORY.largeBytes) };
+  const memory = {
+    pages: createByteBudget(MEMORY.pagesBytes),
+    large: createByteBudget(MEMORY.largeBytes),
+    patienceMs: options.connect.timeouts?.roomMs ?? DEFAULT_TIMEOUTS.roomMs,
+  };
   const connects = createLimits(CONNECTS_PER_HOST);
   const budgets = Object.fromEntries(
     Object.entries(IMAP_PRESETS).map(([provider, { connectionBudget }]) => [provider, connectionBudget]),

@@ -1,9 +1,9 @@
 import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
-import { isStandby } from './coverage.ts';
 import { logGaps } from './gap-filling.ts';
 import { isHeld, type Lease } from './source-leases.ts';
 import { tellEndpoints } from './tell.ts';
+import { isFolderWished } from './wished-folders.ts';
 
 /*
  * How far each folder has been read. A cursor counts under one UIDVALIDITY; it moves when everything it passes is stored,
@@ -243,35 +243,6 @@ export async function findStoredKeys(
   return new Set(rows.map(({ key }) => key.replaceAll('-', '')));
 }
 
-/** What the others of a mailbox have read while a standby slept. */
-export type ReadByOthers = {
-  /** When the newest mail was received; of the last hundred stored, as clocks and orders differ. Null: there is none. */
-  lastAt: Date | null;
-  /** The folders that they read; null: all, as a Gmail account is read whole. */
-  paths: string[] | null;
-};
-
-export async function findReadByOthers(
-  sql: Sql,
-  mailboxId: Id<'mbx'>,
-  sourceId: Id<'src'>,
-): Promise<ReadByOthers> {
-  const [found] = await sql<[ReadByOthers]>`
-    WITH other AS (
-      SELECT id, kind FROM sources other
-      WHERE mailbox_id = ${uuidOf(mailboxId)} AND id <> ${uuidOf(sourceId)} AND kind <> 'raw' AND NOT ${isStandby(sql, 'other')}
-    )
-    SELECT (
-             SELECT max(received_at) FROM (
-               SELECT received_at FROM messages WHERE mailbox_id = ${uuidOf(mailboxId)} ORDER BY id DESC LIMIT 100
-             ) newest WHERE received_at <= now()
-           ) AS "lastAt",
-           CASE WHEN NOT EXISTS (SELECT FROM other WHERE kind <> 'imap')
-             THEN ARRAY(SELECT DISTINCT path FROM imap_folders JOIN other ON source_id = other.id)
-           END AS paths`;
-  return found;
-}
-
 /** What is left to do beside new mail. */
 export type Backlog = { hasOpenGaps: boolean; hasDueStubs: boolean; nextStubInMs: number | null };
 
@@ -289,18 +260,21 @@ export async function readBacklog(sql: Sql, sourceId: Id<'src'>): Promise<Backlo
   return row;
 }
 
-/** Turns a wish for all folders into one for each that is read, now that they are known. */
+/** Turns a wish for all folders into one for each that is to be read, now that they are known. */
 export async function spreadGap(sql: Sql, lease: Lease, gapId: Id<'gap'>): Promise<void> {
   await sql`
     WITH spread AS (
       DELETE FROM gaps USING sources
       WHERE gaps.id = ${uuidOf(gapId)} AND ${isHeld(sql, lease)} AND gaps.source_id = sources.id AND folder IS NULL
-        AND EXISTS (SELECT FROM imap_folders WHERE imap_folders.source_id = sources.id)
+        AND EXISTS (
+          SELECT FROM imap_folders WHERE imap_folders.source_id = sources.id AND ${isFolderWished(sql, 'sources')}
+        )
       RETURNING gaps.source_id, gaps.reason, gaps.since, gaps.until
     )
     INSERT INTO gaps (id, source_id, reason, folder, from_cursor, recovered_by, since, until)
     SELECT mailgress_uuidv7(), spread.source_id, spread.reason, path, path, 'search', since, until
-    FROM spread JOIN imap_folders ON imap_folders.source_id = spread.source_id
+    FROM spread JOIN sources ON sources.id = spread.source_id JOIN imap_folders ON imap_folders.source_id = sources.id
+    WHERE ${isFolderWished(sql, 'sources')}
     ON CONFLICT (source_id, reason, from_cursor, to_cursor) DO UPDATE SET
       since = CASE WHEN gaps.recovered_at IS NULL THEN least(gaps.since, excluded.since) ELSE excluded.since END,
       until = excluded.until, page_token = NULL, listed_at = NULL, listed = 0,

@@ -131,12 +131,18 @@ function hostOf(sql: Sql, table: 'sources' | 'held' | 'met' | 'other'): Fragment
   ))`;
 }
 
-/** A fragment: one connection, and one for each folder that is to idle by itself; INBOX has the first. */
+/** A fragment: one connection, and one for each folder that is to idle by itself; the main folder has the first. */
 function connectionsOf(sql: Sql, table: 'sources' | 'held'): Fragment {
-  return sql`1 + jsonb_array_length(jsonb_path_query_array(${sql(table)}.settings, ${ALONE}::text::jsonpath))`;
+  const settings = sql`${sql(table)}.settings`;
+  return sql`1 + jsonb_array_length(jsonb_path_query_array(${settings}, CASE
+    WHEN ${settings}->>'provider' = 'gmail' AND ${settings} @? ${ALL_MAIL}::text::jsonpath THEN ${BESIDE_ALL_MAIL}::text::jsonpath
+    ELSE ${BESIDE_INBOX}::text::jsonpath
+  END))`;
 }
 
-const ALONE =
+const ALL_MAIL = '$.folders[*] ? (@.role == "all")';
+const BESIDE_ALL_MAIL = '$.folders[*] ? (@.idle == true && !(@.role == "all"))';
+const BESIDE_INBOX =
   '$.folders[*] ? (@.idle == true && !(@.role == "inbox") && !(@.path like_regex "^inbox$" flag "i"))';
 
 type ClaimRow = Omit<ClaimedImapSource, 'lease' | 'mailboxId'> & {

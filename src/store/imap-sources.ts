@@ -9,6 +9,7 @@ import { sealCredentials } from './secrets.ts';
 import { findSource, WAITING_FOR_WORKER } from './sources.ts';
 import { tellEndpoints } from './tell.ts';
 import { isForeignKeyViolation } from './unavailable.ts';
+import { isFolderWished } from './wished-folders.ts';
 
 /** Has workers look for due sources. */
 export const IMAP_CHANNEL = 'mailgress_imap';
@@ -92,7 +93,7 @@ export async function changeImapSource(
         ${folders.map(({ uid }) => uid)}::bigint[]
       ) AS folder
       ON CONFLICT (source_id, path) DO UPDATE SET
-        refusals = 0, parked_until = NULL, error = NULL, strikes = 0,
+        role = excluded.role, refusals = 0, parked_until = NULL, error = NULL, strikes = 0,
         uid_validity = CASE WHEN ${isOther}::boolean THEN excluded.uid_validity ELSE imap_folders.uid_validity END,
         uid = CASE WHEN ${isOther}::boolean THEN excluded.uid ELSE imap_folders.uid END,
         mod_seq = CASE WHEN ${isOther}::boolean THEN NULL ELSE imap_folders.mod_seq END
@@ -161,13 +162,13 @@ export async function resetImapSource(sql: Sql, id: Id<'src'>): Promise<Source |
   await sql`
     WITH freed AS (
       UPDATE imap_folders SET mod_seq = NULL, refusals = 0, parked_until = NULL, error = NULL, strikes = 0
-      WHERE source_id = ${uuidOf(id)}
-      RETURNING source_id, path, read_at
+      FROM sources WHERE source_id = sources.id AND sources.id = ${uuidOf(id)}
+      RETURNING source_id, path, read_at, ${isFolderWished(sql, 'sources')} AS is_wished
     ), gapped AS (
       INSERT INTO gaps (id, source_id, reason, folder, from_cursor, recovered_by, since)
       SELECT mailgress_uuidv7(), source_id, 'reset', path, path, 'search',
              read_at - ${RESET_MARGIN_DAYS}::int * interval '1 day'
-      FROM freed
+      FROM freed WHERE is_wished
       ${openAgain(sql)}
       RETURNING *
     ), logged AS (${logGaps(sql, 'gap.opened')}), told AS (${tellEndpoints(sql)})

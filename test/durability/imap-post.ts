@@ -12,6 +12,8 @@ export type Post = {
   send(count: number, perSecond: number): Promise<void>;
   /** Resolves once so many were put in. */
   reached(count: number): Promise<void>;
+  /** Gives up what is not in yet. */
+  stop(): void;
 };
 
 const FOLDERS = ['INBOX', 'INBOX', 'INBOX', 'Junk'] as const;
@@ -20,6 +22,7 @@ export function createPost(dovecot: Dovecot, users: readonly string[], random: R
   const posted = new Map<string, Posted>();
   const waiting = new Set<{ count: number; resolve: () => void }>();
   let made = 0;
+  let isStopped = false;
 
   async function sendOne(): Promise<void> {
     const subject = `Mail ${++made}`;
@@ -32,6 +35,7 @@ export function createPost(dovecot: Dovecot, users: readonly string[], random: R
         await dovecot[how](user, raw, folder === 'INBOX' ? {} : { folder });
         break;
       } catch {
+        if (isStopped) return;
         // The server is away: as any other, this one tries again.
         await wait(200);
       }
@@ -49,7 +53,7 @@ export function createPost(dovecot: Dovecot, users: readonly string[], random: R
     async send(count, perSecond) {
       const fromMs = performance.now();
       const underWay = new Set<Promise<void>>();
-      for (let n = 0; n < count; n++) {
+      for (let n = 0; n < count && !isStopped; n++) {
         const dueMs = fromMs + (n / perSecond) * 1000;
         if (dueMs > performance.now()) await wait(dueMs - performance.now());
         const one = sendOne().finally(() => underWay.delete(one));
@@ -64,6 +68,9 @@ export function createPost(dovecot: Dovecot, users: readonly string[], random: R
         if (posted.size >= count) resolve();
         else waiting.add({ count, resolve });
       }),
+    stop() {
+      isStopped = true;
+    },
   };
 }
 

@@ -85,6 +85,7 @@ test(`${plan.mails} mails for ${plan.mailboxes} mailboxes, with faults of every 
   const hurry = hurryTime(sql);
   stack.defer(() => hurry.stop());
   const post = createPost(dovecot, users, createRandom(SEED));
+  stack.defer(async () => post.stop());
   const chaos = proxy.chaos(createRandom(SEED + 1), plan.faultsPerSecond, FAULTS);
   stack.defer(async () => chaos.stop());
   const random = createRandom(SEED + 2);

@@ -325,24 +325,3 @@ describe('the folder it idles in', () => {
     await stage.waitForSubjects(['it is back']);
   });
 });
-
-describe('a LIST', () => {
-  for (const [name, answer] of [
-    ['that is empty', '$tag OK listed'],
-    ['that is refused', '$tag NO not now'],
-  ] as const) {
-    test(`${name} is no sign that the folders are gone: those that are known are read`, async () => {
-      const account = await startScriptedAccount({ folders: { INBOX: '', Junk: '\\Junk' } });
-      await using _account = account;
-      const address = `list-${answer.length}@example.com`;
-      const { body } = await stage.addSource(address, accountOf(account, address));
-      await stage.waitForState(body.id, 'idle');
-      account.server.handlers.LIST = () => answer;
-      await startAnew(stage, body.id);
-      await stage.waitForState(body.id, 'idle');
-      for (const path of ['INBOX', 'Junk'])
-        account.arrive(path, { raw: mailTo(address, `${path} and a LIST ${name}`) });
-      await stage.waitForSubjects(['INBOX', 'Junk'].map((path) => `${path} and a LIST ${name}`));
-    });
-  }
-});

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { startDovecot } from '../support/imap/dovecot.ts';
 import { mailsOf, placeIn, untilRead } from './reading.ts';
+import { accountOf, startScriptedAccount } from './scripted-account.ts';
 import { mailTo, serverOf, startStage, until } from './stage.ts';
 
 const dovecot = await startDovecot();
@@ -70,6 +72,31 @@ describe('the folders of a source', () => {
     await stage.waitForSubjects(['archived after', 'into the inbox after']);
     assert.equal(published('archived before'), undefined);
   });
+});
+
+test('a folder with a long backlog takes turns with the others', async () => {
+  const account = await startScriptedAccount({ folders: { INBOX: '', Work: '', Junk: '\\Junk' } });
+  await using _account = account;
+  const user = 'turns@example.com';
+  const folders = [{ role: 'inbox' }, { path: 'Work' }, { role: 'junk' }];
+  const { body } = await stage.addSource(user, { ...accountOf(account, user), folders });
+  await stage.waitForState(body.id, 'idle');
+  const answer = account.server.handlers['UID FETCH'];
+  assert.ok(answer);
+  account.server.handlers['UID FETCH'] = async (command, session) => {
+    if (account.selected(session) === 'Work' && /BODY/.test(command.args)) await wait(400);
+    return answer(command, session);
+  };
+  const count = 4000;
+  for (let n = 1; n <= count; n++) account.folder('Work').add({ raw: mailTo(user, `at work ${n}`) });
+  await until(
+    () => stage.subjects().includes('at work 1'),
+    30_000,
+    () => 'nothing of the backlog is read',
+  );
+  account.folder('Junk').add({ raw: mailTo(user, 'junk beside it') });
+  await stage.waitForSubjects(['junk beside it']);
+  assert.ok(!stage.subjects().includes(`at work ${count}`), 'the backlog goes on');
 });
 
 describe('a folder that idles too', () => {

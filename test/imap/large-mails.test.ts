@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startScriptedServer } from '../support/imap/scripted-server.ts';
+import { makeStubsDue, openSql, stubsOf } from './reading.ts';
 import { mailTo, startStage, until } from './stage.ts';
 
-/* Mails as large as they may be, from servers that take their time: their memory is bounded, and nobody else waits for it. */
+/* Mails as large as they may be, from servers that take their time: their memory is bounded, and nobody else waits for it for long. */
 
 const MIB = 1024 * 1024;
-const stage = await startStage({ bodyLimitBytes: 32 * MIB });
-after(() => stage[Symbol.asyncDispose]());
+const LINE = 'a line of a large mail that is as long as lines are\r\n';
+const stage = await startStage({
+  bodyLimitBytes: 32 * MIB,
+  imapTimeouts: { roomMs: 2000 },
+  imapProbeMs: 500,
+});
+const sql = openSql(stage);
+after(async () => {
+  await sql.end();
+  await stage[Symbol.asyncDispose]();
+});
 
+/** An account whose first mail is not given until the test says so. */
 async function addAccount(user: string) {
   const server = await startScriptedServer();
   after(() => server.stop());
@@ -17,40 +28,56 @@ async function addAccount(user: string) {
   const { status, body } = await stage.addSource(user, source);
   assert.equal(status, 201, JSON.stringify(body));
   await stage.waitForState(body.id, 'idle');
-  return server;
+  const given = Promise.withResolvers<void>();
+  let isAsked = false;
+  const answer = server.handlers['UID FETCH'];
+  assert.ok(answer);
+  server.handlers['UID FETCH'] = async (command, session) => {
+    if (/^1 .*BODY/.test(command.args)) {
+      isAsked = true;
+      await given.promise;
+    }
+    return answer(command, session);
+  };
+  return {
+    id: body.id as string,
+    give: given.resolve,
+    isAsked: () => isAsked,
+    arrive: (subject: string, sizeBytes: number) =>
+      server.arrive({ raw: mailTo(user, subject) + LINE.repeat(sizeBytes / LINE.length) }),
+  };
 }
 
-test('large mails that come slowly hold up no page of another mailbox', async () => {
-  const slow = await Promise.all([1, 2, 3, 4].map((n) => addAccount(`slow-${n}@example.com`)));
+test('large mails that come slowly hold up no page of another mailbox, and those that wait hold up no session', async () => {
+  const names = ['one', 'two', 'three', 'four'];
+  const slow = await Promise.all(names.map((name) => addAccount(`${name}@example.com`)));
   const usual = await addAccount('usual@example.com');
-  const body = 'a line of a large mail that is as long as lines are\r\n';
-  const letGo: (() => void)[] = [];
-  const asked = () => letGo.length;
-  for (const [at, server] of slow.entries()) {
-    const answer = server.handlers['UID FETCH'];
-    assert.ok(answer);
-    server.handlers['UID FETCH'] = async (command, session) => {
-      if (/BODY/.test(command.args)) await new Promise<void>((resolve) => letGo.push(resolve));
-      return answer(command, session);
-    };
-    server.arrive({
-      raw: mailTo(`slow-${at + 1}@example.com`, `large ${at + 1}`) + body.repeat((20 * MIB) / body.length),
-    });
-  }
+  usual.give();
+  for (const [at, account] of slow.entries()) account.arrive(`large ${names[at]}`, 20 * MIB);
   await until(
-    () => asked() > 0,
+    () => slow.some(({ isAsked }) => isAsked()),
     20_000,
     () => 'no large mail is fetched',
   );
-  for (const n of [1, 2, 3]) {
-    usual.arrive({ raw: mailTo('usual@example.com', `usual ${n}`) + body.repeat(MIB / body.length) });
-    await stage.waitForSubjects([`usual ${n}`]);
-  }
-  assert.equal(asked(), 1, 'so much of large mail is in memory at a time');
-  letGo[0]?.();
+  usual.arrive('usual', MIB);
+  await stage.waitForSubjects(['usual']);
+  const waiting = slow.filter(({ isAsked }) => !isAsked());
+  assert.equal(waiting.length, 3, 'so much of large mail is in memory at a time');
+
+  const [next] = waiting;
+  assert.ok(next);
+  next.arrive('behind one that waits', 1000);
+  await stage.waitForSubjects(['behind one that waits']);
+  const [stub] = await stubsOf(stage, next.id);
+  assert.match(stub.error, /no room for it in memory/);
+
+  for (const { give } of slow) give();
   await until(
-    () => asked() > 1,
+    async () => {
+      await makeStubsDue(stage, sql, next.id);
+      return next.isAsked();
+    },
     60_000,
-    () => 'the next large mail is not fetched',
+    () => 'it is not fetched when there is room',
   );
 });

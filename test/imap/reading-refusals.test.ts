@@ -228,6 +228,45 @@ test('a mail whose rows can never be read is no missing one', async () => {
   );
 });
 
+/** No listing has it; its bytes can be had. */
+function omit(account: ScriptedAccount, uid: number): void {
+  const usual = account.server.handlers['UID FETCH'] ?? assert.fail('no FETCH');
+  account.server.handlers['UID FETCH'] = async (command, session) => {
+    const answer = await usual(command, session);
+    return Array.isArray(answer) && /RFC822\.SIZE/.test(command.args)
+      ? answer.filter((row) => !new RegExp(`UID ${uid} `).test(String(row)))
+      : answer;
+  };
+}
+
+describe('a mail that is left out of each listing, though it is there', { concurrency: true }, () => {
+  test('arrives', async () => {
+    const address = 'omitted@example.com';
+    const { account, id } = await watch(address);
+    await using _account = account;
+    omit(account, 2);
+    const folder = account.folder('INBOX');
+    const subjects = [1, 2, 3].map((count) => `omitted ${count}`);
+    for (const subject of subjects.slice(0, 2)) folder.add({ raw: mailTo(address, subject) });
+    account.arrive('INBOX', { raw: mailTo(address, subjects[2]) });
+    await stage.waitForSubjects(subjects);
+    await untilRead(stage, id, 3);
+  });
+
+  test('in a gap, arrives too', async () => {
+    const address = 'omitted-before@example.com';
+    await using account = await startScriptedAccount({ folders: { INBOX: '' } });
+    omit(account, 2);
+    const subjects = [1, 2, 3].map((count) => `omitted before ${count}`);
+    for (const subject of subjects) account.folder('INBOX').add({ raw: mailTo(address, subject) });
+    const since = new Date(Date.now() - 3_600_000).toISOString();
+    const { status, body } = await stage.addSource(address, { ...accountOf(account, address), since });
+    assert.equal(status, 201, JSON.stringify(body));
+    await stage.waitForSubjects(subjects);
+    assert.deepEqual(await stubsOf(stage, body.id), []);
+  });
+});
+
 test('nothing of this came twice', () => {
   const ids = mailsOf(stage).map(({ id }) => id);
   assert.equal(new Set(ids).size, ids.length);

@@ -168,6 +168,20 @@ describe('the connections of an account', () => {
     assert.deepEqual(idsOf(await claim({ budgets })), [one.id, two.id].sort());
   });
 
+  test('of Gmail are counted beside All Mail, which has the first', async () => {
+    const settings = {
+      provider: 'gmail',
+      folders: [
+        { role: 'all', idle: true },
+        { role: 'inbox', idle: true },
+      ],
+    };
+    const both = await addImapSource(sql, { account: 'me@gmail.com', settings });
+    assert.deepEqual(idsOf(await claim({ budgets: { gmail: 2 } })), [both.id]);
+    await addImapSource(sql, { account: 'me@gmail.com', settings: { provider: 'gmail' } });
+    assert.deepEqual(await claim({ budgets: { gmail: 2 } }), [], 'both are in use');
+  });
+
   test('are the same whether its host is named or known by the provider', async () => {
     const of = [
       { account: 'me@example.com', settings: { provider: 'gmail' } },

@@ -128,9 +128,9 @@ export async function createDataDirectory(): Promise<DataDirectory> {
   };
 }
 
-/** Whether anyone takes connections on this port of 127.0.0.1. */
-export async function isListening(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
+/** Whether anyone takes connections on this port of 127.0.0.1, or at this socket. */
+export async function isListening(place: number | string): Promise<boolean> {
+  const socket = typeof place === 'number' ? connect(place, '127.0.0.1') : connect(place);
   try {
     await once(socket, 'connect');
     return true;

@@ -12,12 +12,14 @@ export type ListedFolder = {
   specialUse?: string | undefined;
   /** `name`: imapflow guessed `specialUse`. */
   specialUseSource?: 'user' | 'extension' | 'name' | undefined;
+  /** Shared with the account: read only when it is named by its path. */
+  isOfOthers?: boolean | undefined;
 };
 
 export type FolderRole = 'inbox' | 'junk' | 'promotions' | 'all' | 'trash' | 'sent' | 'archive' | 'drafts';
 export type WantedFolder = { role: FolderRole } | { path: string };
 
-export type WatchedFolder = {
+export type ChosenFolder = {
   path: string;
   /** Special use, as the server or the folder's name told it (`\Junk`; `\Inbox` of INBOX); null if none. */
   role: string | null;
@@ -65,8 +67,8 @@ const GMAIL_DEFAULTS: readonly Default[] = [
  * The folders to watch, each once. The first is the main one, to idle on: of Gmail All Mail, else INBOX, else the first
  * wanted. INBOX stands in for an All Mail of Gmail that is hidden, when nothing was wanted.
  *
- * A role is found by the special use that the server tells, else by known names at the top, below INBOX or below
- * `[Gmail]`, else as imapflow guesses it. A path has to be right to the letter, but for INBOX (RFC 9051, 5.1).
+ * A role is found among the account's own folders: by the special use that the server tells, else by known names at the top,
+ * below INBOX or below `[Gmail]`, else as imapflow guesses it there. A path has to be right to the letter, but for INBOX (RFC 9051, 5.1).
  *
  * @param listed in the order of LIST. An empty LIST, or one that failed, never means that all folders are gone: nothing
  *   is chosen from it, and the caller keeps to the folders it had. One whose name is no text is left out.
@@ -77,10 +79,10 @@ export function chooseFolders(
   listed: readonly ListedFolder[],
   wanted: readonly WantedFolder[] | undefined,
   provider: ImapProvider,
-): { folders: WatchedFolder[]; missing: WantedFolder[] } {
+): { folders: ChosenFolder[]; missing: WantedFolder[] } {
   const selectable = listed.filter((folder) => isSelectable(folder) && isNameable(folder));
   const wants = wanted?.map((want) => ({ want, isNeeded: true })) ?? defaultsOf(provider, selectable);
-  const byPath = new Map<string, WatchedFolder>();
+  const byPath = new Map<string, ChosenFolder>();
   const missing: WantedFolder[] = [];
   for (const { want, isNeeded } of wants) {
     const folder = findFolder(selectable, want);
@@ -139,11 +141,12 @@ function findFolder(folders: readonly ListedFolder[], want: WantedFolder): Liste
   if (want.role === 'inbox') return findInbox(folders);
   const role = ROLES[want.role];
   const { attribute } = role;
+  const own = folders.filter(({ isOfOthers }) => !isOfOthers);
   return (
-    // Those of others that are shared with this account are further down: `shared.bob.Junk`.
-    shallowestOf(folders.filter((folder) => attribute !== null && toldRoleOf(folder) === attribute)) ??
-    shallowestOf(folders.filter((folder) => isNamedFor(folder, role))) ??
-    folders.find(({ specialUse }) => attribute !== null && specialUse === attribute)
+    // Of a server that does not tell its namespaces, those of others are further down: `shared.bob.Junk`.
+    shallowestOf(own.filter((folder) => attribute !== null && toldRoleOf(folder) === attribute)) ??
+    shallowestOf(own.filter((folder) => isNamedFor(folder, role))) ??
+    own.find((one) => attribute !== null && one.specialUse === attribute && depthOf(one) <= DEEPEST)
   );
 }
 

@@ -38,9 +38,11 @@ export type ImapTimeouts = {
   connectMs: number;
   /** For the answer to a command that has little to say. */
   commandMs: number;
+  /** For room in memory, before mail is fetched. */
+  roomMs: number;
 };
 
-export const DEFAULT_TIMEOUTS: ImapTimeouts = { connectMs: 10_000, commandMs: 15_000 };
+export const DEFAULT_TIMEOUTS: ImapTimeouts = { connectMs: 10_000, commandMs: 15_000, roomMs: 60_000 };
 
 /** A hostile server's line; SEARCH over a million mails answers with 8 MB of numbers. */
 const MAX_LINE_BYTES = 16 * 1024 * 1024;

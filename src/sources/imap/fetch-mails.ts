@@ -4,7 +4,7 @@ import { ImapError } from './imap-error.ts';
 import { describeMail, type ListedMail, listingQuery, MOST_LISTING_BYTES, rangesOf } from './listing.ts';
 
 /** Sizes are told inexactly, by some servers without CRs. A mail that is larger by far is fetched by itself, after some strikes. */
-const SPARE_BYTES = 16 * 1024 * 1024;
+const SPARE_BYTES = 4 * 1024 * 1024;
 const FETCH_DEADLINE_MS = 60_000;
 /** A slower server would hold up the folder for hours, and the memory too. */
 const LEAST_BYTES_PER_SECOND = 50_000;

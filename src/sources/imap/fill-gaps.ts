@@ -2,7 +2,7 @@ import { keyOfIdentity } from '../../core/dedupe.ts';
 import { afterFailedTry, type DueStub, type StubResult } from '../../core/stub.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMails, mayBeOfMails, searchUids, withUndescribed } from './listing.ts';
+import { LISTING_PAGE, listMails, mayBeOfMails, rangesOf, searchUids, withUndescribed } from './listing.ts';
 import { dayBefore } from './open-folder.ts';
 import { mailPlaceOf, parseMailPlace } from './place.ts';
 import type { Folder, FolderTools } from './read-folder.ts';
@@ -133,8 +133,17 @@ export async function fetchStubs(
   return { hasMail };
 
   async function fetchBatch(uids: readonly number[]): Promise<void> {
-    const mails = await listMails(connection, uids, tools.scope);
-    const isThere = new Set(mails.map(({ uid }) => uid));
+    const listed = await listMails(connection, uids, tools.scope);
+    const isThere = new Set(listed.map(({ uid }) => uid));
+    const unlisted = uids.filter((uid) => !isThere.has(uid));
+    // What a listing leaves out may be there all the same.
+    if (unlisted.length > 0) {
+      for (const uid of await searchUids(connection, { uid: rangesOf(unlisted) })) isThere.add(uid);
+    }
+    const mails = withUndescribed(
+      uids.filter((uid) => isThere.has(uid)),
+      listed,
+    );
     for (const uid of uids) {
       const stub = byUid.get(uid);
       if (stub === undefined || isThere.has(uid)) continue;

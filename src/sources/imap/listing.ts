@@ -49,13 +49,30 @@ export async function listMailsBehind(
     const unreadable = connection.unreadableRows();
     const mails = await unlessRefused(connection, fetchListing(connection, `${after + 1}:*`, after, scope));
     if (mails !== undefined && connection.unreadableRows() === unreadable) {
-      return { mails: mails.slice(0, LISTING_PAGE), hasMore: mails.length > LISTING_PAGE };
+      const all = await withOmitted(connection, after, mails);
+      return { mails: all.slice(0, LISTING_PAGE), hasMore: all.length > LISTING_PAGE };
     }
     // Behind a row that nobody could read the cursor would pass its mail: a search names it all the same.
   }
   const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
   const mails = await listFirst(connection, uids, limit, after, scope);
   return { mails, hasMore: uids.length > mails.length };
+}
+
+/** With those between them that the server left out and a search finds. Most UIDs that are not listed have gone. */
+async function withOmitted(
+  connection: ImapConnection,
+  after: number,
+  mails: readonly ListedMail[],
+): Promise<ListedMail[]> {
+  const last = mails.at(-1)?.uid ?? after;
+  if (last - after === mails.length) return [...mails];
+  const found = await searchUids(connection, { uid: `${after + 1}:${last}` }, after);
+  const uids = new Set([...mails.map(({ uid }) => uid), ...found.filter((uid) => uid < last)]);
+  return withUndescribed(
+    [...uids].sort((a, b) => a - b),
+    mails,
+  );
 }
 
 /**

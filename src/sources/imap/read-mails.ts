@@ -18,7 +18,7 @@ export type ReadTools = {
   store: Pick<SessionStore, 'findStoredKeys'>;
   take: TakeMail;
   /** Over all sessions of the process: mails that are pages by themselves have a room of their own, and wait for each other alone. */
-  memory: { pages: ByteBudget; large: ByteBudget };
+  memory: { pages: ByteBudget; large: ByteBudget; patienceMs: number };
   /** Larger mails are taken with their headers alone. */
   maxMailBytes: number;
   /** What an EMAILID is unique in. */
@@ -167,8 +167,9 @@ function pagesOf(
   return pages;
 }
 
-function bytesOf({ sizeBytes = UNKNOWN_BYTES }: ListedMail, maxMailBytes: number): number {
-  return Math.min(sizeBytes, maxMailBytes);
+function bytesOf({ sizeBytes = 0 }: ListedMail, maxMailBytes: number): number {
+  // Some say 0 of what they have not measured.
+  return Math.min(sizeBytes > 0 ? sizeBytes : UNKNOWN_BYTES, maxMailBytes);
 }
 
 async function fetchPage(
@@ -182,7 +183,13 @@ async function fetchPage(
   const large = page.filter((mail) => !isWhole(mail));
   const bytes = page.reduce((sum, mail) => sum + bytesOf(mail, maxMailBytes), 0);
   const room = bytes <= PAGE_BYTES ? memory.pages : memory.large;
-  const letGo = bytes <= FREE_BYTES ? () => {} : await room.take(bytes, signal);
+  const letGo = bytes <= FREE_BYTES ? () => {} : await takeRoom(room, bytes, memory.patienceMs, signal);
+  if (letGo === undefined) {
+    const error = 'there was no room for it in memory, beside the mail of others';
+    const fetched = page.map((listed) => ({ listed, bytes: undefined, isTruncated: false, error }));
+    await refuseUidToCome(connection, page.at(-1)?.uid ?? 0);
+    return { fetched, letGo: () => {} };
+  }
   try {
     const fetched = [
       ...(await fetchMails(connection, whole, { isTruncated: false, bytes, maxMailBytes, scope })),
@@ -194,6 +201,26 @@ async function fetchPage(
     return { fetched, letGo };
   } catch (error) {
     letGo();
+    throw error;
+  }
+}
+
+/**
+ * Undefined when it takes too long: a session that stands still is not proven alive, and hears of no new mail. Its mails are then
+ * fetched later, as any that cannot be had at once.
+ */
+async function takeRoom(
+  room: ByteBudget,
+  bytes: number,
+  patienceMs: number,
+  signal: AbortSignal,
+): Promise<(() => void) | undefined> {
+  const late = AbortSignal.timeout(patienceMs);
+  try {
+    return await room.take(bytes, AbortSignal.any([signal, late]));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (late.aborted) return undefined;
     throw error;
   }
 }

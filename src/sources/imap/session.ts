@@ -3,6 +3,7 @@ import { type Bell, createBell } from './bell.ts';
 import { chooseFolders, describeMissing, type WantedFolder } from './choose-folders.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
+import { listFolders } from './list-folders.ts';
 import type { Folder } from './read-folder.ts';
 import type { GivenTools, SessionSettings, SessionTools } from './session-tools.ts';
 import { watchFolders } from './watch.ts';
@@ -138,18 +139,19 @@ async function findFolders(
   { store }: Pick<SessionTools, 'store'>,
 ): Promise<(Folder & { isIdling: boolean })[]> {
   const cursors = await store.listCursors();
-  const listed = await connection
-    .run((client) => client.list({ listOnly: true }), 30_000)
-    .catch((error) => {
-      if (!connection.isOpen()) throw error;
-      return [];
-    });
+  const listed = await listFolders(connection).catch((error) => {
+    if (!connection.isOpen()) throw error;
+    return [];
+  });
   const { folders: chosen, missing } = chooseFolders(listed, wanted, provider);
-  const lost = missing.flatMap((wish) => cursors.filter((cursor) => isWished(wish, cursor)));
+  const lost =
+    chosen.length > 0
+      ? missing.flatMap((wish) => cursors.filter((cursor) => isWished(wish, cursor)))
+      : cursors.filter((cursor) => wanted?.some((wish) => isWished(wish, cursor)) ?? true);
   // A LIST without the main folder makes no other one the main one.
-  const lostMain = lost.filter(({ path, role }) => path.toUpperCase() === 'INBOX' || role === '\\All');
-  const known =
-    chosen.length > 0 ? [...lostMain, ...chosen, ...lost.filter((one) => !lostMain.includes(one))] : cursors;
+  const isMain = provider === 'gmail' ? [isAll, isInbox] : [isInbox, isAll];
+  const lostMain = isMain.flatMap((isIt) => lost.filter(isIt));
+  const known = [...lostMain, ...chosen, ...lost.filter((one) => !lostMain.includes(one))];
   if (known.length === 0 && listed.length > 0) {
     throw new ImapError('folder', `the account has no folder ${describeMissing(missing, listed)}`);
   }
@@ -171,7 +173,16 @@ function pathsOf(wish: ImapFolderWish, watched: readonly { path: string; role: s
 }
 
 function isWished(wish: WantedFolder, { path, role }: { path: string; role: string | null }): boolean {
-  return 'path' in wish ? path === wish.path : role?.toLowerCase() === `\\${wish.role}`;
+  if ('path' in wish) return isInbox(wish) ? isInbox({ path }) : path === wish.path;
+  return role?.toLowerCase() === `\\${wish.role}`;
+}
+
+function isInbox({ path }: { path: string }): boolean {
+  return path.toUpperCase() === 'INBOX';
+}
+
+function isAll({ role }: { role: string | null }): boolean {
+  return role === '\\All';
 }
 
 /** One connection for the main folder and those that are asked; one more for each that idles, as far as the budget goes. */

@@ -4,6 +4,7 @@ import { chooseFolders, describeMissing, isNameable } from './choose-folders.ts'
 import type { ImapConnection } from './connection.ts';
 import { readStatuses } from './folder-status.ts';
 import { ImapError } from './imap-error.ts';
+import { listFolders } from './list-folders.ts';
 
 /** What a server has and does, as far as reading mail goes. */
 export type ImapReport = {
@@ -28,7 +29,7 @@ export async function inspectAccount(
   wanted: readonly ImapFolderWish[] | undefined,
   provider: ImapProvider,
 ): Promise<ImapReport> {
-  const listed = await connection.run((client) => client.list({ listOnly: true }), 30_000);
+  const listed = await listFolders(connection);
   const available = listed
     .filter((folder) => !folder.flags.has('\\Noselect') && isNameable(folder))
     .map(({ path }) => path);

@@ -50,6 +50,7 @@ export async function watchFolders(
   const backlog = createBacklog(connection, tools, withFolder);
   let open: Folder | undefined;
   let openedMs = 0;
+  let lastRead: WatchedFolder | undefined;
   let nextProbeMs = performance.now() + restMs;
   let probes = 0;
   /** What was last said of it; undefined while it is not at rest. */
@@ -84,7 +85,9 @@ export async function watchFolders(
       if (!watch.isFirst || folders.some(hasTriesLeft)) return waitForFolder();
       throw new ImapError('folder', `none of the folders can be opened: ${reasonOf(folders)}`);
     }
-    const due = openable.find(({ isDue }) => isDue);
+    const due = nextDue(openable);
+    // However long the others take, they are asked as at rest, for what comes to the rest of them.
+    if (due !== undefined && due !== main && performance.now() >= nextProbeMs) return probe(openable);
     if (due !== undefined) return readOne(due, main);
     // Those that are refused say so themselves; the others go on.
     if (isAnswered) tools.noteAlive(false);
@@ -110,8 +113,16 @@ export async function watchFolders(
     await rest(openable);
   }
 
+  /** The main one first, the others by turns. */
+  function nextDue([main, ...others]: readonly WatchedFolder[]): WatchedFolder | undefined {
+    if (main?.isDue) return main;
+    const at = (lastRead === undefined ? -1 : others.indexOf(lastRead)) + 1;
+    return [...others.slice(at), ...others.slice(0, at)].find(({ isDue }) => isDue);
+  }
+
   async function readOne(folder: WatchedFolder, main: WatchedFolder): Promise<void> {
     folder.isDue = false;
+    if (folder !== main) lastRead = folder;
     try {
       const expected = open === folder ? expectedOf(folder) : await openOne(folder);
       const { mailbox } = connection.client;

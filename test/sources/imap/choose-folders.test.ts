@@ -54,6 +54,24 @@ const CASES: Case[] = [
     'generic',
     { INBOX: '\\Inbox', 'INBOX.Junk': '\\Junk' },
   ],
+  [
+    'its own junk by name before one of others that the server calls so, and none of theirs where it has none',
+    [
+      ...list('INBOX', 'Junk E-mail'),
+      { ...folder('Other Users/bob/Junk \\Junk'), isOfOthers: true },
+      { ...folder('Public/Promotions'), isOfOthers: true },
+    ],
+    undefined,
+    'generic',
+    { INBOX: '\\Inbox', 'Junk E-mail': '\\Junk' },
+  ],
+  [
+    'what others share when it is named',
+    [folder('INBOX'), { ...folder('Other Users/bob/INBOX'), isOfOthers: true }],
+    [{ path: 'Other Users/bob/INBOX' }],
+    'generic',
+    { 'Other Users/bob/INBOX': null },
+  ],
   ['the inbox alone where there is no junk', list('INBOX'), undefined, 'generic', { INBOX: '\\Inbox' }],
   [
     'junk by its name at Outlook',
@@ -127,6 +145,13 @@ const CASES: Case[] = [
     'generic',
     {},
     [{ role: 'sent' }],
+  ],
+  [
+    'no guess from a name deep down',
+    [folder('INBOX'), { ...folder('shared/bob/Spam'), specialUse: '\\Junk', specialUseSource: 'name' }],
+    undefined,
+    'generic',
+    { INBOX: '\\Inbox' },
   ],
   [
     'names below INBOX with a dot',

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isListening } from '../process.ts';
 import type { DovecotLog } from './dovecot-log.ts';
@@ -66,8 +68,11 @@ export async function startDovecotProcess(
     }
     signal('SIGKILL');
     await ended;
-    // Its children have been sent the signal as well, and hold the port until they are gone.
+    // Its children have been sent the signal as well, and hold the port and the sockets until they are gone: the next one would
+    // take them for another Dovecot's.
     while (await isListening(port)) await wait(2);
+    for (const path of await findSockets(join(directory, 'run')))
+      while (await isListening(path)) await wait(2);
     reaper?.kill('SIGKILL');
   }
 
@@ -95,6 +100,12 @@ function startReaper(pid: number, directory: string): ChildProcess {
   (reaper.stdin as unknown as { unref?(): void } | null)?.unref?.();
   reaper.stdin?.on('error', () => {});
   return reaper;
+}
+
+async function findSockets(directory: string): Promise<string[]> {
+  // Not there when it ended at once.
+  const entries = await readdir(directory, { withFileTypes: true, recursive: true }).catch(() => []);
+  return entries.filter((entry) => entry.isSocket()).map((entry) => join(entry.parentPath, entry.name));
 }
 
 async function isGreeting(port: number): Promise<boolean> {

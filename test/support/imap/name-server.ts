@@ -3,7 +3,7 @@ import { once } from 'node:events';
 
 export type SrvAnswer = { priority?: number; weight?: number; port: number; target: string };
 
-/** A name server that knows SRV records alone. */
+/** A name server that knows SRV records, and addresses. */
 export type NameServer = AsyncDisposable & {
   /** As `dns.setServers` takes it. */
   address: string;
@@ -11,23 +11,33 @@ export type NameServer = AsyncDisposable & {
   asked: string[];
   /** By name, in lower case; what is not here does not exist. `silence`: nothing is answered any more. */
   records: Map<string, readonly SrvAnswer[]>;
-  behave(how: 'answer' | 'fail' | 'silence'): void;
+  /** The IPv4 address of a name, in lower case. */
+  addresses: Map<string, string>;
+  /** `no-aaaa`: of IPv6 addresses alone it says nothing. */
+  behave(how: 'answer' | 'fail' | 'silence' | 'no-aaaa'): void;
 };
 
+const A = 1;
+const AAAA = 28;
 const SRV = 33;
 const NAME_ERROR = 3;
 const SERVER_FAILURE = 2;
 
-/** Answers SRV records (RFC 1035, RFC 2782) on a port of its own. */
+/** Answers on a port of its own (RFC 1035, RFC 2782). */
 export async function startNameServer(): Promise<NameServer> {
   const records: NameServer['records'] = new Map();
+  const addresses: NameServer['addresses'] = new Map();
   const asked: string[] = [];
-  let how: 'answer' | 'fail' | 'silence' = 'answer';
+  let how: Parameters<NameServer['behave']>[0] = 'answer';
   const socket = createSocket('udp4', (query, from) => {
     const { name, end } = readName(query);
     asked.push(name);
-    if (how === 'silence') return;
-    const found = how === 'fail' ? [] : (records.get(name) ?? []);
+    const type = query.readUInt16BE(end);
+    if (how === 'silence' || (how === 'no-aaaa' && type === AAAA)) return;
+    const address = type === A ? addresses.get(name) : undefined;
+    const known =
+      address === undefined ? (records.get(name) ?? []).map(answerOf) : [addressAnswerOf(address)];
+    const found = how === 'fail' ? [] : known;
     const code = how === 'fail' ? SERVER_FAILURE : found.length === 0 ? NAME_ERROR : 0;
     const header = Buffer.alloc(12);
     query.copy(header, 0, 0, 2);
@@ -35,7 +45,7 @@ export async function startNameServer(): Promise<NameServer> {
     header.writeUInt16BE(1, 4);
     header.writeUInt16BE(found.length, 6);
     // The question as it came, without what EDNS adds.
-    socket.send(Buffer.concat([header, query.subarray(12, end + 4), ...found.map(answerOf)]), from.port);
+    socket.send(Buffer.concat([header, query.subarray(12, end + 4), ...found]), from.port);
   });
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
@@ -43,6 +53,7 @@ export async function startNameServer(): Promise<NameServer> {
     address: `127.0.0.1:${socket.address().port}`,
     asked,
     records,
+    addresses,
     behave(changed) {
       how = changed;
     },
@@ -61,6 +72,17 @@ function readName(query: Buffer): { name: string; end: number } {
     at += 1 + length;
   }
   return { name: labels.join('.').toLowerCase(), end: at + 1 };
+}
+
+function addressAnswerOf(address: string): Buffer {
+  const fixed = Buffer.alloc(12);
+  // The name of the question, by a pointer to it.
+  fixed.writeUInt16BE(0xc00c, 0);
+  fixed.writeUInt16BE(A, 2);
+  fixed.writeUInt16BE(1, 4);
+  fixed.writeUInt32BE(60, 6);
+  fixed.writeUInt16BE(4, 10);
+  return Buffer.concat([fixed, Buffer.from(address.split('.').map(Number))]);
 }
 
 function answerOf({ priority = 0, weight = 0, port, target }: SrvAnswer): Buffer {
