@@ -19,7 +19,7 @@ import { createSecret } from '../src/core/signature.ts';
 import { createEgress } from '../src/deliver/egress.ts';
 import { createFeedHub } from '../src/deliver/feed-hub.ts';
 import { createApp } from '../src/http/app.ts';
-import { createBodies } from '../src/http/body.ts';
+import { createBodies } from '../src/http/bodies.ts';
 import { printForStream } from '../src/http/event-stream.ts';
 import { createGate } from '../src/http/gate.ts';
 import { UNLIMITED } from '../src/http/source-rate.ts';

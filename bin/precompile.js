@@ -2,3 +2,5 @@
 process.argv.push('--version');
 await import('./mailgress.js');
 for (const name of ['serve', 'work', 'migrate']) await import(`../src/cli/${name}.ts`);
+// The worker's, at its first connection.
+await import('imapflow');

@@ -62,6 +62,15 @@ const url = (protocols: readonly string[]) =>
     error: `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 
+/** Lines, logs and pages show it. */
+const publicUrl = url(['http:', 'https:']).refine(
+  (text) => {
+    const parsed = URL.parse(text);
+    return !parsed?.username && !parsed?.password;
+  },
+  { error: 'must have no user name and password in it' },
+);
+
 const integer = (min: number, max: number) =>
   z
     .string()
@@ -98,7 +107,7 @@ export const environmentSchema = z.object({
   MAILGRESS_DATA_DIR: z.string().default('.mailgress'),
   HOST: z.string().default('127.0.0.1'),
   PORT: integer(0, 65_535).default(8080),
-  MAILGRESS_PUBLIC_URL: url(['http:', 'https:']).optional(),
+  MAILGRESS_PUBLIC_URL: publicUrl.optional(),
   RENDER_EXTERNAL_URL: url(['http:', 'https:']).optional(),
   MAILGRESS_ADMIN_TOKEN: z
     .string()
@@ -152,9 +161,13 @@ const PAIRS = [
 /**
  * Reads the environment.
  *
+ * @param options.serves what is run has an API, which needs a key.
  * @throws MailgressError `configuration`, its message and `faults` naming every fault at once.
  */
-export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+export function readConfig(
+  environment: NodeJS.ProcessEnv = process.env,
+  { serves = false }: { serves?: boolean } = {},
+): Config {
   // Hosts and shells hand over "unset" as an empty string.
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
   const parsed = environmentSchema.safeParse(given);
@@ -162,7 +175,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     ? []
     : parsed.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
   if (given.DATABASE_URL !== undefined) {
-    for (const name of ['MAILGRESS_ADMIN_TOKEN', 'MAILGRESS_SECRET_KEY']) {
+    for (const name of [...(serves ? ['MAILGRESS_ADMIN_TOKEN'] : []), 'MAILGRESS_SECRET_KEY']) {
       if (given[name] === undefined) faults.push({ path: name, message: 'is required with DATABASE_URL' });
     }
   }

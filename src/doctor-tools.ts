@@ -4,6 +4,7 @@ import { type Base, type CoreOptions, imapOptions } from './service-base.ts';
 
 /** What the doctor needs beside what every process has. */
 export type DoctorOptions = CoreOptions & {
+  adminToken: string | undefined;
   pubsub?: { audience: string; serviceAccount: string } | undefined;
   /** What may stand in no line, of the settings that are not looked at. */
   secrets: readonly (string | undefined)[];
@@ -31,7 +32,8 @@ export function doctorTools(options: DoctorOptions, base: Base, publicUrl: () =>
       egressAllow,
       pubsub,
       google,
-      secrets: [...options.secrets, microsoft.client?.secret],
+      hasAdminToken: options.adminToken !== undefined,
+      secrets: [options.adminToken, ...options.secrets, microsoft.client?.secret],
     },
     version,
     logins,

@@ -13,7 +13,7 @@ import type { GmailQuota } from './gmail/access.ts';
 import { startGmail } from './gmail/start.ts';
 import { createApp } from './http/app.ts';
 import { createIdentify } from './http/auth.ts';
-import { createBodies } from './http/body.ts';
+import { createBodies } from './http/bodies.ts';
 import { connectLink } from './http/connect-link.ts';
 import { printForStream } from './http/event-stream.ts';
 import { createGate } from './http/gate.ts';
@@ -183,8 +183,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stops.add(() => database.inTime(keyUses.stop()));
 
     const publicUrl = () => options.publicUrl ?? address;
-    const { adminToken, metricsToken } = options;
-    const doctor = loadDoctor({ ...options, secrets: [adminToken, metricsToken] }, base, publicUrl);
+    const { metricsToken } = options;
+    const doctor = loadDoctor({ ...options, secrets: [metricsToken] }, base, publicUrl);
     const attachments = createAttachmentReader();
     stops.add(() => attachments.close());
 
@@ -225,7 +225,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       version: options.version,
       log,
     });
-    const server = await startHttpServer(app.fetch, options);
+    const server = await startHttpServer(app.fetch, { ...options, onDropped: metrics.connectionDropped });
     address = server.address;
     // At the same time: what is under way here and there has nothing to wait for in the other.
     stops.add(() => Promise.all([server.drain(), endSessions()]));

@@ -10,9 +10,9 @@ const external = {
   MAILGRESS_SECRET_KEY: 'k'.repeat(32),
 };
 
-function faultsOf(environment: NodeJS.ProcessEnv): string[] {
+function faultsOf(environment: NodeJS.ProcessEnv, options = {}): string[] {
   try {
-    readConfig(environment);
+    readConfig(environment, options);
     return [];
   } catch (error) {
     assert.ok(error instanceof MailgressError);
@@ -30,15 +30,20 @@ test('needs nothing: an embedded database on 127.0.0.1:8080', () => {
   assert.equal(config.adminToken, undefined);
 });
 
+test('a public URL has no password in it: it is shown', () => {
+  const MAILGRESS_PUBLIC_URL = 'https://ada:s3cret@mail.example.com';
+  assert.deepEqual(faultsOf({ MAILGRESS_PUBLIC_URL }), ['MAILGRESS_PUBLIC_URL']);
+  assert.throws(() => readConfig({ MAILGRESS_PUBLIC_URL }), /^(?!.*s3cret)/s);
+});
+
 test('takes an empty variable for one that is not set', () => {
   assert.deepEqual(readConfig({ DATABASE_URL: '', PORT: ' ' }), readConfig({}));
 });
 
-test('asks for both secrets where the database is not its own', () => {
-  assert.deepEqual(faultsOf({ DATABASE_URL: external.DATABASE_URL }), [
-    'MAILGRESS_ADMIN_TOKEN',
-    'MAILGRESS_SECRET_KEY',
-  ]);
+test('asks for the secret key where the database is not its own, and what serves for the admin key too', () => {
+  const alone = { DATABASE_URL: external.DATABASE_URL };
+  assert.deepEqual(faultsOf(alone), ['MAILGRESS_SECRET_KEY']);
+  assert.deepEqual(faultsOf(alone, { serves: true }), ['MAILGRESS_ADMIN_TOKEN', 'MAILGRESS_SECRET_KEY']);
   assert.deepEqual(readConfig(external).database, { kind: 'url', url: external.DATABASE_URL });
 });
 

@@ -71,6 +71,31 @@ test('each command that is written out exists, with the options that it is given
   }
 });
 
+test('each command is written so that a shell finds it: nothing puts mailgress on its path', () => {
+  // What the doctor prints of commands, in the README's sample of it, is its own.
+  const bare = matches(/^(?!\s+-> )(.*(?:^|`|\$ )mailgress [a-z<-].*)$/gm).filter(
+    ({ found }) => !/^ *(?:gcloud|psql) /.test(found),
+  );
+  assert.deepEqual(
+    bare.filter(({ path }) => path !== 'CHANGELOG.md'),
+    [],
+  );
+});
+
+test('what the program says names no file that its package leaves out', async () => {
+  const { files } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { files: string[] };
+  const travels = (file: string) =>
+    file === 'README.md' || files.some((one) => file === one || file.startsWith(`${one}/`));
+  for await (const path of glob('src/**/*.ts', { cwd: root })) {
+    const text = await readFile(join(root, path), 'utf8');
+    const said = text.replace(/\/\*[\s\S]*?\*\/|^import .*$|(?<!:)\/\/.*$/gm, '');
+    for (const [file] of said.matchAll(
+      /\.env\.example|\b(?:docs|deploy|bench)\/\w[\w.-]*|\b[\w-]+\.(?:ya?ml|md)\b/g,
+    ))
+      assert.ok(travels(file), `${path} says ${file}`);
+  }
+});
+
 test('each variable that is named is one that it reads', async () => {
   const example = await readFile(join(root, '.env.example'), 'utf8');
   const known = new Set([...example.matchAll(/^([A-Z_]+)=/gm)].map(([, name]) => name));

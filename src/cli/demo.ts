@@ -15,7 +15,7 @@ import { type Client, createClient, postSigned } from './client.ts';
 import { startDemoConsumer } from './demo-consumer.ts';
 import { createDemoMails } from './demo-mails.ts';
 import { firstMailPath } from './first-mail.ts';
-import { openConfiguredDatabase } from './open-database.ts';
+import { openConfiguredDatabase, requireAdminToken } from './open-database.ts';
 import { colour, say } from './print.ts';
 import { watchStopSignal } from './stop-signal.ts';
 
@@ -65,13 +65,14 @@ async function startOwn(config: Config): Promise<{ url: string; token: string; s
   try {
     const database = await openConfiguredDatabase(demoConfig, 'own', () => {});
     stops.push(() => database.stop());
+    const adminToken = requireAdminToken(database);
     await migrateDatabase(database.url);
     const service = await startService({
       databaseUrl: database.url,
       host: '127.0.0.1',
       port: 0,
       publicUrl: undefined,
-      adminToken: database.adminToken,
+      adminToken,
       secretKeys: database.secretKeys,
       egressAllow: [],
       allowLoopback: true,
@@ -83,7 +84,7 @@ async function startOwn(config: Config): Promise<{ url: string; token: string; s
       log: pino({ level: 'silent' }),
     });
     stops.push(() => service.stop());
-    return { url: service.address, token: database.adminToken, stop };
+    return { url: service.address, token: adminToken, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -29,15 +29,17 @@ const MOST_FAILURES = 63;
 export async function doctor({
   json,
   sendTests = false,
+  live = false,
   source,
 }: {
   json?: boolean;
   sendTests?: boolean;
+  live?: boolean;
   source?: string;
 }): Promise<number> {
   const only = source === undefined ? undefined : parseSource(source);
   const startedMs = performance.now();
-  const report = await examineConfigured(readConfig, { only, sendTests });
+  const report = await examineConfigured(readConfig, { only, sendTests, isLive: live });
   if (json) sayJson(report);
   else say(...linesOfReport(report, (performance.now() - startedMs) / 1000));
   // A pipe takes it when its reader does.
@@ -110,7 +112,8 @@ async function examineOpened(
     ...core,
     ...(imapCa !== undefined && { imapCa }),
     pubsub,
-    secrets: [opened.adminToken, metricsToken, sourceSecret],
+    adminToken: opened.adminToken,
+    secrets: [metricsToken, sourceSecret],
   };
   try {
     return await examine(doctorTools(options, base, () => publicUrl)(), what);

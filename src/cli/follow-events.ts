@@ -48,7 +48,10 @@ export async function* followEvents(
     const connection = new AbortController();
     try {
       const path = `/v1/events/stream?after=${encodeURIComponent(after)}${types}`;
-      const stream = await client.openStream(path, {}, AbortSignal.any([signal, connection.signal]));
+      const opening = client.openStream(path, {}, AbortSignal.any([signal, connection.signal]));
+      // Given up below, where it is aborted.
+      opening.catch(() => {});
+      const stream = await within(opening, silentMs);
       isFirst = false;
       for await (const step of readSteps(stream, silentMs)) {
         after = step.cursor;
@@ -112,7 +115,10 @@ function readBlock(block: string): Step | undefined {
 async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the service has been silent for ${ms / 1000} s`)), ms);
+    timer = setTimeout(() => {
+      const message = `The service has been silent for ${ms / 1000} s: is it well, and what stands before it?`;
+      reject(new MailgressError('service_unavailable', message));
+    }, ms);
   });
   try {
     return await Promise.race([promise, late]);

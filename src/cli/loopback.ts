@@ -19,9 +19,10 @@ export type Loopback = AsyncDisposable & {
 export async function listenOnLoopback(): Promise<Loopback> {
   const came = new Map<string, PromiseWithResolvers<{ url: URL; response: ServerResponse }>>();
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', redirectUri);
-    const waiting = came.get(url.searchParams.get('state') ?? '');
-    if (request.method !== 'GET' || url.pathname !== '/' || waiting === undefined) {
+    // Null for `//`, which any page in the browser may ask for.
+    const url = URL.parse(request.url ?? '/', redirectUri);
+    const waiting = came.get(url?.searchParams.get('state') ?? '');
+    if (request.method !== 'GET' || url?.pathname !== '/' || waiting === undefined) {
       return reply(response, 404, 'This is not the answer that mailgress waits for.');
     }
     waiting.resolve({ url, response });

@@ -9,7 +9,8 @@ import { openEmbedded } from '../store/embedded.ts';
 /** The database of a configuration, open, and the secrets that go with it. */
 export type OpenedDatabase = {
   url: string;
-  adminToken: string;
+  /** Undefined: none was given for a database of its own. */
+  adminToken: string | undefined;
   secretKeys: readonly string[];
   /** Where generated secrets and the instance's address are kept; undefined without an embedded database. */
   dataDirectory: string | undefined;
@@ -33,8 +34,8 @@ export async function openConfiguredDatabase(
   if (config.database.kind === 'url') {
     return {
       url: config.database.url,
-      // readConfig asks for both where DATABASE_URL is given.
-      adminToken: config.adminToken ?? '',
+      adminToken: config.adminToken,
+      // readConfig asks for it where DATABASE_URL is given.
       secretKeys: config.secretKeys ?? [],
       dataDirectory: undefined,
       owned: false,
@@ -70,4 +71,14 @@ export async function openConfiguredDatabase(
   });
   const { url, owned } = embedded;
   return { url, adminToken, secretKeys, dataDirectory, owned, stop: () => embedded.stop() };
+}
+
+/**
+ * The key to the API, for what has one.
+ *
+ * @throws MailgressError `configuration` without one.
+ */
+export function requireAdminToken({ adminToken }: OpenedDatabase): string {
+  if (adminToken !== undefined) return adminToken;
+  throw new MailgressError('configuration', 'MAILGRESS_ADMIN_TOKEN is required with DATABASE_URL');
 }

@@ -6,7 +6,7 @@ import { migrateDatabase } from '../store/migrate.ts';
 import { version } from '../version.ts';
 import { checkSchema, coreOptionsOf } from './core-options.ts';
 import { firstMailPath } from './first-mail.ts';
-import { type OpenedDatabase, openConfiguredDatabase } from './open-database.ts';
+import { type OpenedDatabase, openConfiguredDatabase, requireAdminToken } from './open-database.ts';
 import { STARTING_PATIENCE_MS, type StopSignal, unlessStopped, watchStopSignal } from './stop-signal.ts';
 
 type ServeOptions = {
@@ -53,7 +53,7 @@ async function serveOn(
     host: config.host,
     port: config.port,
     publicUrl: config.publicUrl,
-    adminToken: database.adminToken,
+    adminToken: requireAdminToken(database),
     metricsToken: config.metricsToken,
     mailsPerSecond: config.mailsPerSecond,
     dispatch,

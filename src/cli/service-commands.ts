@@ -3,6 +3,8 @@ import { readConfig } from '../config.ts';
 import { createLog } from '../ops/log.ts';
 import { EXIT } from './exit.ts';
 
+type DoctorOptions = { source?: string; sendTests?: boolean; live?: boolean; json?: boolean };
+
 /**
  * The commands that run the service or open its database. Each ends its process: a stop half way leaves work behind. What it
  * runs is loaded then alone: all of it takes a second, which help and the clients of a service need not wait for.
@@ -12,7 +14,7 @@ export function addServiceCommands(program: Command): void {
     .command('all')
     .description('Run everything in this process, on an embedded PostgreSQL unless DATABASE_URL is set')
     .action(async () => {
-      const config = readConfig();
+      const config = readConfig(undefined, { serves: true });
       const log = createLog(config.logLevel);
       const { serve } = await import('./serve.ts');
       await serve(config, { mode: 'own', migrate: true, dispatch: true, imap: true, log });
@@ -27,7 +29,7 @@ export function addServiceCommands(program: Command): void {
     .option('--migrate', 'migrate the database first')
     .option('--no-dispatch', 'leave deliveries to other processes')
     .action(async (options: { migrate?: boolean; dispatch: boolean }) => {
-      const config = readConfig();
+      const config = readConfig(undefined, { serves: true });
       const { migrate = false, dispatch } = options;
       const log = createLog(config.logLevel);
       const { serve } = await import('./serve.ts');
@@ -67,8 +69,9 @@ export function addServiceCommands(program: Command): void {
     )
     .option('--source <id>', 'this one alone')
     .option('--send-tests', 'send each endpoint a test event; else it is only connected to')
+    .option('--live', 'have Gmail send a push for each of its sources, and wait for it')
     .option('--json', 'print JSON')
-    .action(async (options: { source?: string; sendTests?: boolean; json?: boolean }) => {
+    .action(async (options: DoctorOptions) => {
       const { doctor } = await import('./doctor.ts');
       process.exit(await doctor(options));
     });
@@ -80,7 +83,8 @@ export function addServiceCommands(program: Command): void {
     )
     .option('--to <url>', 'from the configured database into this one')
     .option('--from <url>', 'from this one into the configured database')
-    .action(async (options: { from?: string; to?: string }) => {
+    .option('--force', 'although services run on one of them: what they take in meanwhile is not copied')
+    .action(async (options: { from?: string; to?: string; force?: boolean }) => {
       const config = readConfig();
       const { copy } = await import('./copy.ts');
       process.exit((await copy(config, options)) ? 0 : EXIT.interrupted);

@@ -2,7 +2,7 @@ import type { MailgressError } from '../core/errors.ts';
 import { countSealed } from '../store/secrets.ts';
 import type { DoctorContext, DoctorTools } from './context.ts';
 import type { Secrets } from './hide-secrets.ts';
-import { fail, type Line, ok, warn } from './report.ts';
+import { type Finding, fail, type Line, ok, warn } from './report.ts';
 import { type Check, toLine } from './run-checks.ts';
 
 const area = 'configuration';
@@ -14,7 +14,7 @@ export function configurationChecks({ settings }: Pick<DoctorTools, 'settings'>)
       id: 'configuration.environment',
       area,
       subject: 'environment',
-      look: () => ok(settings.isEmbedded ? 'complete; the database is the embedded one' : 'complete'),
+      look: () => judgeEnvironment(settings),
     },
     {
       id: 'configuration.secret-key',
@@ -29,6 +29,16 @@ export function configurationChecks({ settings }: Pick<DoctorTools, 'settings'>)
             ),
     },
   ];
+}
+
+function judgeEnvironment({ hasAdminToken, isEmbedded }: DoctorTools['settings']): Finding {
+  if (!hasAdminToken) {
+    return warn(
+      'enough for `mailgress worker` alone',
+      'where `mailgress serve` runs, set MAILGRESS_ADMIN_TOKEN as well, to at least 24 characters',
+    );
+  }
+  return ok(isEmbedded ? 'complete; the database is the embedded one' : 'complete');
 }
 
 /** Whether what is stored can be opened with the keys that there are. */
@@ -54,7 +64,7 @@ export function configurationFaults(error: MailgressError, secrets: Secrets): Li
   return faults.map(({ path, message }, at) =>
     toLine(
       { id: `configuration.${path}${at === 0 ? '' : `.${at}`}`, area, subject: path },
-      fail(message, `set it as .env.example describes; nothing else was looked at`),
+      fail(message, 'set it right in the environment, and look again; nothing else was looked at'),
       secrets,
     ),
   );

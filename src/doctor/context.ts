@@ -29,6 +29,8 @@ export type DoctorSettings = {
   publicUrl: string;
   isEmbedded: boolean;
   secretKeys: readonly string[];
+  /** Without one nothing serves the API from here. */
+  hasAdminToken: boolean;
   egressAllow: readonly string[];
   pubsub: { audience: string; serviceAccount: string } | undefined;
   google: GoogleConfig;
@@ -43,6 +45,8 @@ export type DoctorContext = DoctorTools & {
   only: Id<'src'> | undefined;
   /** Whether endpoints are sent a test event. */
   sendTests: boolean;
+  /** For tests: how long the push of a round trip is waited for. */
+  pushPatienceMs?: number | undefined;
   sources: readonly SourceFacts[];
 };
 

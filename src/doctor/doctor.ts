@@ -17,6 +17,7 @@ import { keyChecks } from './keys.ts';
 import { mailChecks } from './mail.ts';
 import { publicUrlChecks } from './public-url.ts';
 import { pubsubChecks } from './pubsub.ts';
+import { pushRoundTripChecks } from './push-round-trip.ts';
 import { fail, type Line, type Report, toReport, warn } from './report.ts';
 import { type Check, DEFAULT_LIMITS, type Limits, runChecks, toLine } from './run-checks.ts';
 
@@ -25,12 +26,15 @@ export type Examination = {
   only?: Id<'src'> | undefined;
   /** Endpoints are sent a test event; else they are only connected to. */
   sendTests?: boolean;
+  /** Gmail is asked for a push, which is waited for. */
+  isLive?: boolean;
+  pushPatienceMs?: number | undefined;
   limits?: Limits;
 };
 
 /**
- * Looks at everything, and says of each thing how it is and what to do about it. Beside test events, where these are asked
- * for, and a refresh token that a provider renews meanwhile, it changes nothing; each source is logged in to at most once.
+ * Looks at everything, and says of each thing how it is and what to do about it. Beside test events and pushes, where these are
+ * asked for, and a refresh token that a provider renews meanwhile, it changes nothing; each source is logged in to at most once.
  *
  * Whether the tables can be used is found out first: where not, what is in them is not looked at, and the line says so.
  *
@@ -53,13 +57,14 @@ export async function examine(tools: DoctorTools, what: Examination = {}): Promi
     const found = fail(`no longer answers: ${describeStoreError(content)}`, 'look whether it is overloaded');
     return toReport([...first, toLine(contentCheck, found, secrets)]);
   }
-  const { only, sendTests = false } = what;
+  const { only, sendTests = false, isLive = false, pushPatienceMs } = what;
   const { sources, endpoints } = content;
   if (only !== undefined && sources.length === 0) {
     throw new MailgressError('not_found', `There is no source ${only}`);
   }
-  const context: DoctorContext = { ...tools, secrets, only, sendTests, sources };
-  return toReport([...first, ...(await run(checksOf(context, endpoints)))]);
+  const context: DoctorContext = { ...tools, secrets, only, sendTests, pushPatienceMs, sources };
+  const checks = [...checksOf(context, endpoints), ...(isLive ? pushRoundTripChecks(context) : [])];
+  return toReport([...first, ...(await run(checks))]);
 }
 
 const contentCheck = { id: 'database.content', area: 'database', subject: 'content' } as const;

@@ -92,11 +92,11 @@ function judgePushes(source: Facts, { settings }: DoctorContext): Finding {
     const since = watchExpiresAt === null ? 'no watch' : `its watch ended ${ago(watchExpiresAt, now)}`;
     return watchError === null
       ? fail(since, 'start `mailgress serve`, which makes one; it renews each day')
-      : fail(`${since}: ${watchError}`, adviceFor(watchError, topic));
+      : fail(`${since}: ${watchError}`, adviceForWatch(watchError, topic));
   }
   const left = `its watch ends in ${span(leftMs)}`;
   if (watchError !== null)
-    return warn(`${left}, and is not renewed: ${watchError}`, adviceFor(watchError, topic));
+    return warn(`${left}, and is not renewed: ${watchError}`, adviceForWatch(watchError, topic));
   if (leftMs < WATCH_WARN_MS) {
     return warn(`${left}, and should have been renewed`, 'look whether `mailgress serve` runs');
   }
@@ -116,7 +116,8 @@ function judgePushes(source: Facts, { settings }: DoctorContext): Finding {
   return ok(`none yet, and no mail either; ${left}`);
 }
 
-function adviceFor(error: string, topic: string): string {
+/** What to do about a watch that Gmail does not give. */
+export function adviceForWatch(error: string, topic: string): string {
   if (/does not match projects|Invalid topicName/i.test(error)) {
     return `${topic} has to be in the project of the OAuth client: set GMAIL_TOPIC to one that is`;
   }

@@ -3,7 +3,8 @@ import { type Finding, fail, ok, warn } from './report.ts';
 import type { Check } from './run-checks.ts';
 
 const area = 'pubsub';
-const PUSH_PATH = '/v1/ingest/pubsub';
+/** Where pushes come in, below the public URL. */
+export const PUSH_PATH = '/v1/ingest/pubsub';
 const GMAIL_PUBLISHER = 'gmail-api-push@system.gserviceaccount.com';
 
 /** Whether Gmail's pushes can come to us at all, as far as the settings tell. Nothing to say where nobody uses Gmail. */

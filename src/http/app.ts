@@ -8,7 +8,7 @@ import { requireRole, tellAccess } from './access.ts';
 import { answerInTime } from './answer-in-time.ts';
 import { appsScriptRoutes } from './apps-script.ts';
 import { requireKey } from './auth.ts';
-import { limitBody } from './body.ts';
+import { limitBody } from './bodies.ts';
 import { connectLinkRoutes, connectRoutes } from './connect.ts';
 import { deliveryRoutes } from './deliveries.ts';
 import { docsRoutes } from './docs.ts';

@@ -22,7 +22,7 @@ const EASY_MS = TARGET_MS / 2;
 const MIN_LIMIT = 16;
 /** What the fastest store takes in a third of `TARGET_MS`; a burst of so many waits for its turn without a 503. */
 const MAX_LIMIT = 1024;
-/** A process that has just started is slow itself, and knows nothing of its store. */
+/** A process that has just started is slow itself, and knows nothing of its store; nor does one at which hardly anything comes. */
 const FIRST_LIMIT = 256;
 /** Between two looks there is something to see. */
 const LOOK_MS = 100;
@@ -35,7 +35,8 @@ const SHARED = 0.8;
 
 /**
  * Each push that ends tells how fast the store is: those that were at work when it came, in the time that it took (Little's
- * law). The limit is what the store then does in `TARGET_MS`; where pushes take no time worth speaking of it grows instead.
+ * law). The limit is what the store then does in `TARGET_MS`; where pushes take no time worth speaking of it grows instead,
+ * beyond `FIRST_LIMIT` only once so many were at work: that a few are stored quickly tells nothing of a thousand.
  * It is known before a queue has built up, and does not swing, since it is not the limit that is measured. The median counts:
  * a large mail rightly takes its time.
  *
@@ -52,6 +53,8 @@ export function createGate({
   const busyBySource = new Map<string, number>();
   let busy = 0;
   let limit = Math.min(FIRST_LIMIT, maxLimit);
+  /** The most that were at work since the last look. */
+  let peak = 0;
   let samples: { tookMs: number; inTarget: number }[] = [];
   let lookAtMs = nowMs() + LOOK_MS;
 
@@ -69,9 +72,13 @@ export function createGate({
     }
     if (now < lookAtMs || samples.length < MIN_SAMPLES) return;
     const isEasy = median(samples.map((sample) => sample.tookMs)) < EASY_MS;
-    const wanted = isEasy ? limit * GROWTH : median(samples.map(({ inTarget }) => inTarget));
+    // A source that is alone does not get more.
+    const wasUsed = peak >= limit * SHARED;
+    const grown = wasUsed ? limit * GROWTH : Math.max(limit, Math.min(FIRST_LIMIT, limit * GROWTH));
+    const wanted = isEasy ? grown : median(samples.map(({ inTarget }) => inTarget));
     limit = Math.min(maxLimit, Math.max(minLimit, wanted));
     samples = [];
+    peak = busy;
     lookAtMs = now + LOOK_MS;
   }
 
@@ -81,6 +88,7 @@ export function createGate({
       if (isFull(source)) return undefined;
       busy++;
       busyBySource.set(source, (busyBySource.get(source) ?? 0) + 1);
+      peak = Math.max(peak, busy);
       const busyThen = busy;
       const enteredMs = nowMs();
       return {

@@ -5,12 +5,20 @@ import { MailgressError } from '../core/errors.ts';
 import { readSchemaState } from '../store/migrate.ts';
 import { answer, createRouter, problems } from './openapi.ts';
 import type { Services } from './services.ts';
+import { sharedLook } from './shared-look.ts';
+
+/** Render takes no answer within 5 s for a bad one (https://render.com/docs/health-checks). */
+const READY_DEADLINE_MS = 4000;
 
 const okSchema = z.object({ status: z.literal('ok') });
 
 /** `/healthz`: the process lives. `/readyz`: it can take mail. */
 export function healthRoutes({ database }: Services): OpenAPIHono {
   const router = createRouter();
+  // By a connection of its own: whoever restarts what is not ready would else end a service that is merely busy.
+  const lookAtSchema = sharedLook(() =>
+    database.inTime(readSchemaState(database.probe), Math.min(READY_DEADLINE_MS, database.deadlineMs)),
+  );
 
   router.openapi(
     createRoute({
@@ -34,7 +42,7 @@ export function healthRoutes({ database }: Services): OpenAPIHono {
       responses: { 200: answer('Ready', okSchema), ...problems(503) },
     }),
     async (c) => {
-      const schema = await database.inTime(readSchemaState(database.hot));
+      const schema = await lookAtSchema();
       if (schema.state === 'behind') {
         throw new MailgressError('database_behind', `The database lacks ${schema.missing} migrations`);
       }

@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import { type ErrorCode, MailgressError } from '../core/errors.ts';
 import type { problemSchema } from '../core/resources.ts';
 import { describeStoreError, isConflict, isUnavailable, storeUnavailable } from '../store/unavailable.ts';
-import { awaitsContinue } from './body.ts';
+import { awaitsContinue } from './refuse.ts';
 
 type Status = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 410 | 413 | 429 | 500 | 503;
 

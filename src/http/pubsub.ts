@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { describeError, MailgressError } from '../core/errors.ts';
 import { parsePush, pushBodySchema } from '../sources/gmail/push.ts';
 import { createRouter, problems } from './openapi.ts';
+import { refuse } from './refuse.ts';
 import type { Services } from './services.ts';
 
 /** Gmail's pushes have some 300 bytes. */
@@ -40,16 +41,16 @@ export function pubsubRoutes({ pubsub, database, bodies, log }: Services): OpenA
         'Set MAILGRESS_PUBSUB_AUDIENCE and MAILGRESS_PUBSUB_SERVICE_ACCOUNT to take pushes',
       );
     }
-    const { bytes, release } = await bodies.read(c.req.raw, BODY_LIMIT_BYTES);
-    // A hint is a few bytes, and has a queue with bounds of its own.
-    release();
     await pubsub.verifyToken(c.req.header('authorization')).catch((error) => {
       // The answer says no more than that, and most often it is a setting.
       if (error instanceof MailgressError && error.code === 'unauthorized') {
         log.info({ reason: describeError(error.cause) }, 'push refused');
       }
-      throw error;
+      return refuse(c.req.raw, error);
     });
+    const { bytes, release } = await bodies.read(c.req.raw, BODY_LIMIT_BYTES);
+    // A hint is a few bytes, and has a queue with bounds of its own.
+    release();
     const sources = await database.inTime(pubsub.hints.submit(parsePush(bytes)));
     if (sources === 0) log.debug({ count: ++unwatched }, 'push for an address that nobody watches');
     return c.body(null, 204);

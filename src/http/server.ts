@@ -50,7 +50,18 @@ const DRAIN_MS = 10_000;
  */
 export async function startHttpServer(
   fetch: Parameters<typeof createAdaptorServer>[0]['fetch'],
-  { host, port, httpLimits }: { host: string; port: number; httpLimits?: Partial<HttpLimits> | undefined },
+  {
+    host,
+    port,
+    httpLimits,
+    onDropped = () => {},
+  }: {
+    host: string;
+    port: number;
+    httpLimits?: Partial<HttpLimits> | undefined;
+    /** A connection was closed at once: there are too many. */
+    onDropped?: () => void;
+  },
 ): Promise<HttpServer> {
   const limits = { ...HTTP_LIMITS, ...httpLimits };
   const serverOptions = {
@@ -65,6 +76,7 @@ export async function startHttpServer(
   server.maxHeadersCount = MAX_HEADERS;
   server.timeout = limits.silenceMs;
   limitConnections(server, limits.connections);
+  server.on('drop', onDropped);
   continueWhenRead(server);
   const underWay = new Set<ServerResponse>();
   let isDraining = false;

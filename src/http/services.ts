@@ -19,7 +19,7 @@ import type { Hint } from '../store/hints.ts';
 import type { IngressSources } from '../store/ingress-sources.ts';
 import type { ActivityRecorder } from '../store/source-activity.ts';
 import type { Identify } from './auth.ts';
-import type { Bodies } from './body.ts';
+import type { Bodies } from './bodies.ts';
 import type { Gate } from './gate.ts';
 import type { SourceRate } from './source-rate.ts';
 

@@ -7,6 +7,8 @@ export type Metrics = {
   attempted(attempt: Attempt): void;
   /** A push was turned away before anything was done with it. */
   turnedAway(reason: string): void;
+  /** A connection was closed before anything was read from it. */
+  connectionDropped(): void;
   print(): string;
 };
 
@@ -38,6 +40,10 @@ export function createMetrics(): Metrics {
     'mailgress_pushes_turned_away_total',
     'Pushes that were told to come again later, by reason.',
   );
+  const dropped = createCounter(
+    'mailgress_http_connections_dropped_total',
+    'Connections that were closed at once, since there were too many.',
+  );
   const attempts = createCounter('mailgress_delivery_attempts_total', 'Webhook tries, by how they ended.');
   const attempt = createHistogram(
     'mailgress_delivery_attempt_duration_seconds',
@@ -61,7 +67,9 @@ export function createMetrics(): Metrics {
       if (result === 'succeeded') latency.observe({}, Math.max(0, sinceEventMs) / 1000);
     },
     turnedAway: (reason) => turnedAway.add({ reason }),
-    print: () => [mails, ingest, turnedAway, attempts, attempt, latency].map((one) => one.print()).join(''),
+    connectionDropped: () => dropped.add({}),
+    print: () =>
+      [mails, ingest, turnedAway, dropped, attempts, attempt, latency].map((one) => one.print()).join(''),
   };
 }
 

@@ -1,8 +1,11 @@
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import postgres, { type Sql, type TransactionSql } from 'postgres';
 import { MailgressError } from '../core/errors.ts';
+import { APPLICATION_NAME } from './database.ts';
 import { readFeedBase, writeFeedBase } from './feed-places.ts';
 import { migrateDatabase, readSchemaState } from './migrate.ts';
+import { countConnections } from './server-facts.ts';
 
 /** A table, and those that its rows refer to. */
 type Table = { name: string; columns: string[]; needs: string[] };
@@ -13,12 +16,15 @@ type Table = { name: string; columns: string[]; needs: string[] };
  * there. The log goes on in the other cluster by itself (`feed-places.ts`).
  *
  * @param onTable called after each table.
- * @throws MailgressError `database_behind` for a source of another schema, `conflict` for a target that is in use.
+ * @param options.force although a Mailgress is connected to one of them.
+ * @throws MailgressError `already_running` while one is, `database_behind` for a source of another schema, `conflict` for a
+ * target that is in use.
  */
 export async function copyDatabase(
   fromUrl: string,
   toUrl: string,
   onTable: (table: string, rows: number) => void,
+  { force = false }: { force?: boolean | undefined } = {},
 ): Promise<void> {
   // Each is one connection for one transaction, which fails as a whole when it ends.
   const open = (url: string) => postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
@@ -27,6 +33,10 @@ export async function copyDatabase(
   try {
     if ((await nameOf(from)) === (await nameOf(to))) {
       throw new MailgressError('conflict', 'Source and target are one database: name another one');
+    }
+    if (!force) {
+      await expectNobody(from, 'to copy');
+      await expectNobody(to, 'to copy into');
     }
     // Before it is migrated: a wrong URL may be that of a service.
     if (await isInUse(to)) throw inUse();
@@ -74,6 +84,26 @@ async function nameOf(sql: Sql): Promise<string> {
   const [row] = await sql<[{ name: string }]>`
     SELECT system_identifier || ' ' || current_database() AS name FROM pg_control_system()`;
   return row.name;
+}
+
+/** A service that has just ended is still listed for a moment. */
+const PARTING_MS = 3000;
+const PARTING_LOOK_MS = 100;
+
+/** @throws MailgressError `already_running` while there are connections of services. */
+async function expectNobody(sql: Sql, which: string): Promise<void> {
+  const untilMs = performance.now() + PARTING_MS;
+  for (;;) {
+    const connections = await countConnections(sql, APPLICATION_NAME);
+    if (connections === 0) return;
+    if (performance.now() >= untilMs) {
+      throw new MailgressError(
+        'already_running',
+        `Mailgress runs on the database ${which} (${connections} connections): stop each \`serve\`, \`worker\` and \`all\` there first, since what they take in meanwhile is not copied; or say --force`,
+      );
+    }
+    await wait(PARTING_LOOK_MS);
+  }
 }
 
 async function isInUse(sql: Sql | TransactionSql): Promise<boolean> {

@@ -18,6 +18,8 @@ export type Database = {
   readonly sql: Sql;
   /** The hot path: ingest, claims, attempts. */
   readonly hot: Sql;
+  /** For whether it answers at all, which is not to wait behind what is busy. */
+  readonly probe: Sql;
   /** What may take seconds: searches, and the index they look in. */
   readonly search: Sql;
   /** Does a search when it is its turn. @throws MailgressError `overloaded` if that is not within some seconds. */
@@ -29,11 +31,14 @@ export type Database = {
   /** So long a caller waits for an answer; then it is told that the store is away. */
   readonly deadlineMs: number;
   /** Waits for what is quick while the store is well. Where it is not answered in time, dead connections are ended. */
-  inTime<T>(work: Promise<T>): Promise<T>;
+  inTime<T>(work: Promise<T>, ms?: number): Promise<T>;
   /** How much of each pool is in use. */
   pools(): { pool: string; connections: number; statements: number }[];
   close(): Promise<void>;
 };
+
+/** By which the connections of services are known at the server. */
+export const APPLICATION_NAME = 'mailgress';
 
 /** Longer than any statement of the hot path should take, shorter than the minute that Apps Script's fetch waits. */
 const DEADLINE_MS = 15_000;
@@ -69,21 +74,23 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
       max_lifetime: null,
       fetch_types: false,
       types: arrayTypes,
-      connection: { application_name: 'mailgress' },
+      connection: { application_name: APPLICATION_NAME },
       onnotice: () => {},
       ...socket,
     });
   };
   const sql = createPool(6, connect);
   const hot = createPool(4, connect);
+  const probe = createPool(1, connect);
   // One more, for what writes the index.
   const search = createPool(SEARCHES_AT_ONCE + 1, connect);
   const listeners: Listener[] = [];
-  const inTime: Database['inTime'] = (work) => withDeadline(work, deadlineMs, sockets.endSilent);
+  const inTime: Database['inTime'] = (work, ms = deadlineMs) => withDeadline(work, ms, sockets.endSilent);
 
   return {
     sql,
     hot,
+    probe,
     search,
     inSearch: createSearchTurns({ search, api: sql, inTime }),
     deadlineMs,
@@ -93,12 +100,13 @@ export function openDatabase(url: string, { deadlineMs = DEADLINE_MS } = {}): Da
     pools: () => [
       { pool: 'api', ...sql.use() },
       { pool: 'hot', ...hot.use() },
+      { pool: 'probe', ...probe.use() },
       { pool: 'search', ...search.use() },
     ],
     async close() {
       isClosed = true;
       clearTimeout(lostTimer);
-      await Promise.all([...listeners, sql, hot, search].map((one) => one.end({ timeout: 5 })));
+      await Promise.all([...listeners, sql, hot, probe, search].map((one) => one.end({ timeout: 5 })));
     },
   };
 }

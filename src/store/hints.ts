@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres';
+import { type Id, uuidOf } from '../core/ids.ts';
 import { createGroupCommit, type GroupCommit } from './group-commit.ts';
 
 /** A claim that an account, lower case, has history up to this id (digits). */
@@ -43,6 +44,13 @@ function greatestOfEach(hints: readonly Hint[]): Hint[] {
       byAddress.set(hint.address, hint);
   }
   return [...byAddress.values()];
+}
+
+/** When the last hint of a source came; null: none, or there is no such source. */
+export async function readHintedAt(sql: Sql, id: Id<'src'>): Promise<Date | null> {
+  const [row] = await sql<[{ hintedAt: Date | null }?]>`
+    SELECT hinted_at AS "hintedAt" FROM sources WHERE id = ${uuidOf(id)}`;
+  return row?.hintedAt ?? null;
 }
 
 /** @returns how many sources each address has, without those that have none. */

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { startCommands } from '../support/commands.ts';
 import { type Consumer, startConsumer } from '../support/consumer.ts';
-import { type Ended, startMailgress } from '../support/process.ts';
+import { startMailgress } from '../support/process.ts';
 import {
   ADMIN_TOKEN,
   addSource,
@@ -23,22 +24,22 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 let service: TestService;
 let consumer: Consumer;
+const commands = startCommands();
 before(async () => {
   service = await startTestService();
   consumer = await startConsumer();
 });
 after(async () => {
+  await commands[Symbol.asyncDispose]();
   await service.dispose();
   await consumer.close();
 });
 
-async function run(...args: string[]): Promise<Ended> {
-  await using command = startMailgress(args, {
-    MAILGRESS_PUBLIC_URL: service.address,
-    MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
-  });
-  return await command.ended;
-}
+const environment = () => ({
+  MAILGRESS_PUBLIC_URL: service.address,
+  MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
+});
+const run = (...args: string[]) => commands.run(args, environment());
 
 /** Of a command with `--json`. */
 async function runJson(...args: string[]) {
@@ -46,6 +47,19 @@ async function runJson(...args: string[]) {
   assert.equal(code, 0, stderr);
   return JSON.parse(stdout);
 }
+
+test('a command in a process of its own ends by itself, with its exit code', async () => {
+  for (const [args, code, words] of [
+    [['mailbox', 'list', '--json'], 0, /^\[\]\n$/],
+    [['status', '--token', 'wrong'], 78, /^mailgress: The service does not accept the key/],
+    [['mailbox', 'add'], 64, /missing required argument/],
+  ] as const) {
+    await using command = startMailgress(args, environment());
+    const ended = await command.ended;
+    assert.equal(ended.code, code, ended.stderr);
+    assert.match(ended.stdout + ended.stderr, words);
+  }
+});
 
 test('makes a mailbox, a source and an endpoint, tests it, and lists them all', async () => {
   const mailbox = await runJson('mailbox', 'add', 'cli@example.com', '--tenant', 'acme');
@@ -176,10 +190,7 @@ test('an old Node is told in one line which one is needed', async () => {
 });
 
 test('tail prints events as they come', async () => {
-  await using tail = startMailgress(['tail', '--json', '--since', 'start'], {
-    MAILGRESS_PUBLIC_URL: service.address,
-    MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
-  });
+  await using tail = startMailgress(['tail', '--json', '--since', 'start'], environment());
   const source = await addSource(service);
   await service.push(source, batch([gmailItem('7a11', mailOf('Seen by tail'))]));
   await tail.prints('Seen by tail');

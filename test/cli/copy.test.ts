@@ -122,10 +122,14 @@ test('all moves along, readers go on where they were, and what was stored stays 
   });
 });
 
-test('without a side to copy to, and with two, it says how it is used', async () => {
+test('without a side to copy to, with two, and with one that is no PostgreSQL, it says how it is used', async () => {
   for (const args of [[], ['--to', managed.url, '--from', managed.url]]) {
     const refused = await run(['copy', ...args], embedded(laptop));
     assert.equal(refused.code, 64, refused.stderr);
     assert.match(refused.stderr, /--from URL and --to URL/);
   }
+  const wrong = await run(['copy', '--to', 'mysql://ada:s3cret@db/mailgress'], embedded(laptop));
+  assert.equal(wrong.code, 64, wrong.stderr);
+  assert.match(wrong.stderr, /^mailgress: --to: must be a URL that begins with postgres:/);
+  assert.ok(!wrong.stderr.includes('s3cret'));
 });

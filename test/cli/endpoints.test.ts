@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { startCommands } from '../support/commands.ts';
 import { type Consumer, startConsumer } from '../support/consumer.ts';
-import { type Ended, startMailgress } from '../support/process.ts';
 import {
   ADMIN_TOKEN,
   addSource,
@@ -18,24 +18,24 @@ import {
 let service: TestService;
 let consumer: Consumer;
 let directory: string;
+const commands = startCommands();
 before(async () => {
   service = await startTestService();
   consumer = await startConsumer();
   directory = await mkdtemp(join(tmpdir(), 'mailgress-cli-'));
 });
 after(async () => {
+  await commands[Symbol.asyncDispose]();
   await service.dispose();
   await consumer.close();
   await rm(directory, { recursive: true });
 });
 
-async function run(...args: string[]): Promise<Ended> {
-  await using command = startMailgress(['endpoint', ...args], {
+const run = (...args: string[]) =>
+  commands.run(['endpoint', ...args], {
     MAILGRESS_PUBLIC_URL: service.address,
     MAILGRESS_ADMIN_TOKEN: ADMIN_TOKEN,
   });
-  return await command.ended;
-}
 
 async function runJson(...args: string[]) {
   const { code, stdout, stderr } = await run(...args, '--json');

@@ -4,28 +4,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Ended, startMailgress } from '../support/process.ts';
+import { type CommandOutcome, startCommands } from '../support/commands.ts';
 import { ADMIN_TOKEN, addSource, startTestService, type TestService } from '../support/service.ts';
 
 const hello = fileURLToPath(new URL('../../examples/hello.eml', import.meta.url));
 
 let service: TestService;
 let root: string;
+const commands = startCommands();
 before(async () => {
   service = await startTestService();
   root = await mkdtemp(join(tmpdir(), 'mailgress-send-'));
 });
 after(async () => {
+  await commands[Symbol.asyncDispose]();
   await service.dispose();
   await rm(root, { recursive: true });
 });
 
-async function send(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
-  await using command = startMailgress(['send', ...args], { MAILGRESS_DATA_DIR: join(root, 'none'), ...env });
-  return await command.ended;
-}
+const send = (args: readonly string[], env: Record<string, string> = {}) =>
+  commands.run(['send', ...args], { MAILGRESS_DATA_DIR: join(root, 'none'), ...env });
 
-function assertRefused({ code, stdout, told, stderr }: Ended, exitCode: number, word: RegExp): void {
+function assertRefused({ code, stdout, told, stderr }: CommandOutcome, exitCode: number, word: RegExp): void {
   assert.equal(code, exitCode, stderr);
   assert.equal(stdout, '');
   assert.equal(told.length, 1, stderr);

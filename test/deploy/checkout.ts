@@ -85,6 +85,8 @@ export const hostEnvironment = (): Record<string, string> => ({
   npm_config_globalconfig: npmGlobalConfig(),
   // What npm has fetched before it need not ask for again; else this changes nothing.
   npm_config_prefer_offline: 'true',
+  // It would ask for the faults of every package, each time.
+  npm_config_audit: 'false',
   npm_config_update_notifier: 'false',
 });
 

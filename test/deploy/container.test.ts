@@ -87,7 +87,8 @@ test('a container migrates an empty database, is found healthy, and stops at SIG
     assert.equal((await serve.ended).code, 0);
     assert.equal((await check(port)).code, 1, 'nobody there');
 
-    await using worker = startCommand([...image.entrypoint, 'worker'].map(here), app, env);
+    const { MAILGRESS_ADMIN_TOKEN: _, ...ofWorker } = env;
+    await using worker = startCommand([...image.entrypoint, 'worker'].map(here), app, ofWorker);
     await worker.prints('reads sources of kind imap');
     worker.kill('SIGTERM');
     assert.equal((await worker.ended).code, 0);
@@ -102,7 +103,6 @@ const healthcheck = z.union([
 ]);
 const own = z.strictObject({
   image: z.literal('mailgress'),
-  build: z.literal('.'),
   init: z.literal(true),
   restart: z.literal('unless-stopped'),
   read_only: z.literal(true),
@@ -118,6 +118,7 @@ const own = z.strictObject({
 /** As much of the Compose specification (https://docs.docker.com/reference/compose-file/) as compose.yaml uses. */
 const composeSchema = z.strictObject({
   'x-mailgress': z.unknown(),
+  'x-environment': z.unknown(),
   services: z.strictObject({
     database: z.strictObject({
       image: z.literal('postgres:18-alpine'),
@@ -128,8 +129,9 @@ const composeSchema = z.strictObject({
       volumes: z.tuple([z.literal('database:/var/lib/postgresql')]),
       healthcheck,
     }),
-    web: own,
-    worker: own,
+    // Built once: two builds of one tag race.
+    web: own.extend({ build: z.literal('.') }),
+    worker: own.extend({ pull_policy: z.literal('never') }),
   }),
   volumes: z.strictObject({ database: z.null() }),
 });
@@ -163,8 +165,10 @@ test('compose.yaml waits for a healthy database, and the .env of its remarks is 
   for (const { environment } of [services.web, services.worker]) {
     for (const name of Object.keys(environment)) assert.ok(name in environmentSchema.shape, name);
     const values = Object.entries(environment).map(([name, value]) => [name, filled(value)]);
-    const config = readConfig({ ...image.env, ...Object.fromEntries(values) });
+    const serves = environment === services.web.environment;
+    const config = readConfig({ ...image.env, ...Object.fromEntries(values) }, { serves });
     assert.equal(config.host, '0.0.0.0');
     assert.equal(config.secretKeys?.length, 1);
+    assert.equal(config.adminToken !== undefined, serves, 'the worker has no use for the key to everything');
   }
 });

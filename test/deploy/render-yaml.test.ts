@@ -42,7 +42,8 @@ test('web service and worker share the secret key, and their configuration is co
   const environmentOf = createEnvironments(blueprint, { databaseUrl: 'postgresql://u:p@dpg-1/mailgress' });
   const [web, worker] = (['web', 'worker'] as const).map((type) => {
     const service = serviceOf(blueprint, type);
-    return readConfig({ ...environmentOf(service), ...platformEnvironment(service, 10_000) });
+    const environment = { ...environmentOf(service), ...platformEnvironment(service, 10_000) };
+    return readConfig(environment, { serves: type === 'web' });
   });
   assert.deepEqual(web?.secretKeys, worker?.secretKeys);
   assert.equal(web?.host, '0.0.0.0');

@@ -52,18 +52,21 @@ describe('configuration', () => {
         PORT: 'eighty',
         MAILGRESS_SECRET_KEY: 'short',
         GOOGLE_CLIENT_ID: 'alone',
-        MAILGRESS_ADMIN_TOKEN: '',
       },
     );
-    assert.equal(examined.code, 4);
+    assert.equal(examined.code, 3);
     assert.deepEqual(examined.report.checks.map(({ subject }) => subject).sort(), [
       'GOOGLE_CLIENT_SECRET',
-      'MAILGRESS_ADMIN_TOKEN',
       'MAILGRESS_SECRET_KEY',
       'PORT',
     ]);
     for (const { area, level } of examined.report.checks)
       assert.deepEqual([area, level], ['configuration', 'fail']);
+  });
+
+  test('without the admin key a worker may run, and the line says who needs it', async () => {
+    const examined = await stage.examine({}, { MAILGRESS_ADMIN_TOKEN: '' });
+    assertLine(examined, 'configuration.environment', 'warn', /worker/, /MAILGRESS_ADMIN_TOKEN/);
   });
 
   test('an egress rule that is none is one of them', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import postgres, { type Sql } from 'postgres';
 import { examineConfigured, exitCodeOf } from '../../src/cli/doctor.ts';
 import { readConfig } from '../../src/config.ts';
-import type { Id } from '../../src/core/ids.ts';
+import type { Examination } from '../../src/doctor/doctor.ts';
 import { type Level, type Line, lineSchema, type Report, reportSchema } from '../../src/doctor/report.ts';
 import type { ServiceOptions } from '../../src/service.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -21,7 +21,7 @@ export type DoctorStage = AsyncDisposable & {
 /** A busy machine is no fault. */
 const LIMITS = { checkMs: 30_000, totalMs: 90_000 };
 
-type Asked = { only?: Id<'src'>; sendTests?: boolean; limits?: typeof LIMITS };
+type Asked = Omit<Examination, 'limits'> & { limits?: typeof LIMITS };
 export type Examined = { report: Report; code: number; text: string };
 
 export async function startDoctorStage({

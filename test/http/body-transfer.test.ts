@@ -73,7 +73,8 @@ describe('a body over the limit gets its 413', () => {
   async function writeSlowlyThenRead(url: string, isChunked: boolean) {
     const connection = await openRawConnection(service.address, { isEager: false });
     const framing = isChunked ? { 'transfer-encoding': 'chunked' } : { 'content-length': large.length };
-    await connection.write(requestHead('POST', url, { ...authorization, ...framing }));
+    const headers = { ...signatureHeaders(source.secret, large), ...authorization, ...framing };
+    await connection.write(requestHead('POST', url, headers));
     const pieces = 16;
     for (let piece = 0; piece < pieces; piece++) {
       const bytes = large.subarray(0, large.length / pieces);

@@ -58,13 +58,26 @@ describe('a store that takes a third of what comes', () => {
   });
 });
 
-test('no push is refused while the store keeps up, nor then in a burst of a thousand', () => {
+test('no push is refused while the store keeps up, and with hardly one at work the limit does not grow', () => {
   const { gate, refused } = simulate({
     storePerSecond: () => 3000,
     pushes: [{ source: 'a', perSecond: 2500 }],
     seconds: 20,
   });
   assert.deepEqual(refused, []);
+  assert.equal(gate.use().limit, 256);
+});
+
+test('the limit grows once it is used, and then a burst of a thousand is let in', () => {
+  let now = 0;
+  const gate = createGate({ nowMs: () => now });
+  for (let look = 0; look < 20; look++) {
+    const places = [];
+    for (let place = gate.enter('a'); place !== undefined; place = gate.enter('a')) places.push(place);
+    now += 101;
+    for (const place of places) place.leave(true);
+  }
+  assert.equal(gate.use().limit, 1024);
   const burst = Array.from({ length: 1000 }, (_, index) => gate.enter(`source ${index}`));
   assert.ok(burst.every((place) => place !== undefined));
 });
@@ -80,7 +93,7 @@ test('once the store is fast again everything is let in within seconds', () => {
     refused.filter(({ ms }) => ms > 14_000),
     [],
   );
-  assert.equal(gate.use().limit, 1024);
+  assert.equal(gate.use().limit, 256);
 });
 
 test('a noisy source leaves quiet ones their place', () => {

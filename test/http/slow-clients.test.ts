@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { createId } from '../../src/core/ids.ts';
 import { waitUntil } from '../support/embedded-place.ts';
 import {
   ADMIN_TOKEN,
@@ -19,16 +20,32 @@ import { openRawConnection, requestHead } from './raw-connection.ts';
 
 /* Clients that are slow, many or rude. The limits are short here; the service stays well for everybody else. */
 
+/** Nobody asks for these keys: no push has a token. */
+const PUSHES = {
+  audience: 'https://mailgress.example/v1/ingest/pubsub',
+  serviceAccount: 'pusher@my-project.iam.gserviceaccount.com',
+  issuer: 'https://accounts.google.com',
+  certsUrl: 'http://127.0.0.1:9/certs',
+};
+
 let service: TestService;
 let source: PushSource;
 before(async () => {
   service = await startTestService({
+    pubsub: PUSHES,
     httpLimits: { headersMs: 1000, requestMs: 20_000, checkMs: 200, connections: 60 },
     bodyLimits: { paceMs: 2000, maxHeldBytes: 256 * 1024 },
   });
   source = await addSource(service);
 });
 after(() => service.dispose());
+
+/** A head as of a push: the signature is of another body, which nobody knows before this one is here. */
+const pushHead = (headers: Record<string, string | number>) =>
+  requestHead('POST', source.ingestUrl, {
+    ...signatureHeaders(source.secret, Buffer.from('another')),
+    ...headers,
+  });
 
 async function expectWell(): Promise<void> {
   assert.equal((await service.push(source, batch([]))).status, 200);
@@ -83,7 +100,7 @@ describe('a connection is closed that', () => {
     test(`brings a body ${name} byte by byte, with 408`, async () => {
       const socket = await open();
       const ended = readToEnd(socket);
-      socket.write(requestHead('POST', source.ingestUrl, framing));
+      socket.write(pushHead(framing));
       void trickle(socket, 'transfer-encoding' in framing ? '1\r\nx\r\n'.repeat(500) : 'x'.repeat(2000));
       const answer = await ended;
       assert.match(answer, /^HTTP\/1\.1 408 /);
@@ -95,7 +112,7 @@ describe('a connection is closed that', () => {
 
 test('a body in pieces of a byte each is refused before there are many', async () => {
   const connection = await openRawConnection(service.address);
-  await connection.write(requestHead('POST', source.ingestUrl, { 'transfer-encoding': 'chunked' }));
+  await connection.write(pushHead({ 'transfer-encoding': 'chunked' }));
   await connection.write(`${'1\r\nx\r\n'.repeat(12_000)}0\r\n\r\n`);
   const { status, body } = await connection.answer();
   assert.equal(status, 400, body);
@@ -125,13 +142,26 @@ test('of more connections than there may be the new ones are closed, and idle on
   const busy = await Promise.all(
     Array.from({ length: 30 }, async () => {
       const socket = await open();
-      socket.write(requestHead('POST', source.ingestUrl, { 'content-length': 100 }));
+      socket.write(pushHead({ 'content-length': 100 }));
       return socket;
     }),
   );
   await Promise.all(idle.map((socket) => socket.closed || once(socket, 'close')));
   await expectWell();
-  for (const socket of busy) socket.destroy();
+  const more = await Promise.all(
+    Array.from({ length: 60 }, async () => {
+      const socket = await open();
+      socket.write(pushHead({ 'content-length': 100 }));
+      return socket;
+    }),
+  );
+  // Who is dropped gets no answer; of those that are not, each would have one within seconds.
+  await Promise.race(more.map(readToEnd));
+  for (const socket of [...busy, ...more]) socket.destroy();
+  await waitUntil('it is counted', async () => {
+    const dropped = await metric('mailgress_http_connections_dropped_total').catch(() => 0);
+    return dropped > 0;
+  });
 });
 
 test('many requests at once on one connection are all answered, in their order', async () => {
@@ -173,9 +203,7 @@ describe('a client that asks before it sends its body', () => {
   test('is told no, and not to go on, when it is refused', async () => {
     const busy = await fillBodies();
     const connection = await openRawConnection(service.address);
-    await connection.write(
-      requestHead('POST', source.ingestUrl, { 'content-length': large.length, expect: '100-continue' }),
-    );
+    await connection.write(pushHead({ 'content-length': large.length, expect: '100-continue' }));
     const { status, head, body } = await connection.answer();
     assert.deepEqual([status, JSON.parse(body).code], [503, 'overloaded']);
     assert.match(head, /^retry-after: [1-9]/im);
@@ -184,31 +212,66 @@ describe('a client that asks before it sends its body', () => {
   });
 });
 
-/** One body that takes all the room there is, and does not end. */
+/** One body that takes all the room there is for large ones, and more, and does not end. */
 async function fillBodies(): Promise<Socket> {
   // Beside another one it would be too much.
   await waitUntil('no other body is here', async () => (await heldBytes()) === 0);
   const socket = await open();
-  socket.write(requestHead('POST', source.ingestUrl, { 'content-length': 600_000 }));
+  socket.write(pushHead({ 'content-length': 600_000 }));
   socket.write('x'.repeat(400_000));
   await waitUntil('the room is taken', async () => (await heldBytes()) === 400_000);
   return socket;
 }
 
-async function heldBytes(): Promise<number> {
+const heldBytes = () => metric('mailgress_bodies_bytes');
+
+async function metric(name: string): Promise<number> {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
   const text = await (await fetch(`${service.address}/metrics`, { headers })).text();
-  return Number(/^mailgress_bodies_bytes (\d+)/m.exec(text)?.[1]);
+  return Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0);
 }
 
-test('without room for bodies a push is told to come again, the API too, and both are taken once there is', async () => {
+test('without room for large bodies a large push is told to come again, the API too, and small ones are taken', async () => {
   const busy = await fillBodies();
-  const response = await service.push(source, batch([]));
+  const large = batch([gmailItem('9c0001', mailOf('Large', 'x'.repeat(70_000)))]);
+  const mailbox = { address: 'full@example.com', name: 'x'.repeat(70_000) };
+  const response = await service.push(source, large);
   assert.equal(response.status, 503);
   assert.match(response.headers.get('retry-after') ?? '', /^[1-9]/);
-  assert.equal((await service.api('POST', '/v1/mailboxes', { address: 'full@example.com' })).status, 503);
+  assert.equal((await service.api('POST', '/v1/mailboxes', mailbox)).status, 503);
+  await expectWell();
+  assert.equal((await service.api('POST', '/v1/mailboxes', { address: 'small@example.com' })).status, 201);
   busy.destroy();
   await waitUntil('there is room', async () => (await heldBytes()) === 0);
-  await expectWell();
-  assert.equal((await service.api('POST', '/v1/mailboxes', { address: 'full@example.com' })).status, 201);
+  assert.equal((await service.push(source, large)).status, 200);
+});
+
+describe('a head that can be of no push is refused while its body is unread, and holds no room:', () => {
+  const signed = () => signatureHeaders(source.secret, Buffer.from('another'));
+  const cases: Record<string, () => [url: string, headers: Record<string, string>]> = {
+    'no signature': () => [source.ingestUrl, {}],
+    'half a signature': () => [source.ingestUrl, { ...signed(), 'webhook-signature': 'v1,AAAA' }],
+    'a stale timestamp': () => [source.ingestUrl, { ...signed(), 'webhook-timestamp': '1614265330' }],
+    'an unknown source': () => [`${service.address}/v1/ingest/apps-script/${createId('src')}`, signed()],
+    'a push of Pub/Sub without a token': () => [`${service.address}/v1/ingest/pubsub`, {}],
+  };
+  for (const [name, request] of Object.entries(cases)) {
+    test(name, async () => {
+      const [url, headers] = request();
+      // Who asks first gets the answer while nothing of the body is here.
+      const connection = await openRawConnection(service.address);
+      const framing = { 'content-length': 200_000, expect: '100-continue' };
+      await connection.write(requestHead('POST', url, { ...headers, ...framing }));
+      assert.equal((await connection.answer()).status, 401);
+      connection.destroy();
+
+      const slow = await open();
+      slow.write(requestHead('POST', url, { ...headers, 'content-length': 200_000 }));
+      slow.write('x'.repeat(150_000));
+      // Behind it, on a machine of one core as well.
+      await expectWell();
+      assert.equal(await heldBytes(), 0);
+      slow.destroy();
+    });
+  }
 });

@@ -32,7 +32,7 @@ for (const [name, line] of FLOODS)
         auth: { user: 'u', pass: 'p' },
       },
       { resolve, resolveInClear: resolve, version: '1', maxMailBytes: 1_000_000 },
-      AbortSignal.timeout(20_000),
+      AbortSignal.timeout(60_000),
     );
     await connection.run((client) => client.mailboxOpen('INBOX', { readOnly: true }));
     connection.idle();

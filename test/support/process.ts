@@ -11,6 +11,9 @@ import { waitUntil } from './embedded-place.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
+/** As `bin/mailgress.js` has one: most of what a command takes is reading its sources. */
+const compileCache = fileURLToPath(new URL('../../node_modules/.cache/node', import.meta.url));
+
 /** Mailgress in a process of its own, that is killed when the test leaves the scope. */
 export type MailgressProcess = AsyncDisposable & {
   pid: number;
@@ -36,7 +39,7 @@ export type Ended = {
 };
 
 /**
- * Starts `node src/main.ts` with this environment and nothing else of ours, on any free port unless PORT is given.
+ * Starts `node src/main.ts` with this environment and nothing else of ours but a compile cache, on any free port unless PORT is given.
  *
  * `ownGroup`: in a process group of its own, as a terminal would run it.
  */
@@ -47,12 +50,19 @@ export function startMailgress(
 ): MailgressProcess {
   const child = spawn(process.execPath, [main, ...args], {
     cwd: tmpdir(),
-    env: { PATH: process.env.PATH, PORT: '0', ...env },
+    env: { ...commandEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: ownGroup,
   });
   return watchMailgress(child);
 }
+
+/** What a command has of our environment: nothing that would say how it is configured. */
+export const commandEnvironment = () => ({
+  PATH: process.env.PATH,
+  PORT: '0',
+  NODE_COMPILE_CACHE: compileCache,
+});
 
 /** A child that runs Mailgress, however it was started. */
 export function watchMailgress(child: ChildProcessByStdio<null, Readable, Readable>): MailgressProcess {

@@ -1,5 +1,4 @@
 import type { ImapFlow } from 'imapflow';
-import { decodePath, encodePath } from 'imapflow/lib/tools.js';
 import type { ImapConnection } from './connection.ts';
 
 /** How far a folder has come, by STATUS. */
@@ -89,6 +88,8 @@ async function listStatuses(
   connection: ImapConnection,
   paths: readonly string[],
 ): Promise<Map<string, FolderStatus>> {
+  // With the connection it is loaded already.
+  const { decodePath, encodePath } = await import('imapflow/lib/tools.js');
   const found = new Map<string, FolderStatus>();
   await connection.run(async (client: ImapFlow) => {
     // The cast holds for the version that package.json pins, and the tests with Dovecot say so.
