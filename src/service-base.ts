@@ -78,6 +78,8 @@ export async function openBase(options: CoreOptions, stops: Stops): Promise<Base
 async function watchFeedPlaces(database: Database, log: Logger, stops: Stops): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
+  let isLooking = false;
+  let isWanted = false;
 
   async function look(): Promise<void> {
     if (!(await database.inTime(raiseFeed(database.hot)))) return;
@@ -86,12 +88,23 @@ async function watchFeedPlaces(database: Database, log: Logger, stops: Stops): P
     );
   }
 
+  /** What a look loses itself, while the database is away, is no reason for another at once. */
   function lookAgain(): void {
-    clearTimeout(timer);
-    look().catch(() => {
-      // It is still away.
-      if (!isStopped) timer = setTimeout(lookAgain, LOOK_AGAIN_MS);
-    });
+    isWanted = true;
+    if (isLooking || isStopped) return;
+    isLooking = true;
+    isWanted = false;
+    look()
+      .catch(() => {
+        isWanted = true;
+      })
+      .finally(() => {
+        const next = () => {
+          isLooking = false;
+          if (isWanted) lookAgain();
+        };
+        if (!isStopped) timer = setTimeout(next, LOOK_AGAIN_MS);
+      });
   }
 
   await look();

@@ -26,7 +26,7 @@ const ALL_RAW_BYTES = 64 * 1024 * 1024;
 const ALL_ATTACHMENT_BYTES = 160 * 1024 * 1024;
 const PARSING_FACTOR = 3;
 /** Until the answer begins, the wait for a share included: less than a request may take. */
-const TURN_MS = 12_000;
+const TURN_MS = 14_000;
 /** Of it, for the share. */
 const WAIT_MS = 6000;
 const PIECE_BYTES = 64 * 1024;

@@ -96,14 +96,20 @@ describe('to 20 clients at once', () => {
       const address = await serve.ready();
       (await open('/v1/messages', address)).resume();
       const idleMb = await peakOf(serve.pid, 'VmRSS');
-      const responses = await Promise.all(Array.from({ length: 20 }, () => open(path(OF_40_MB), address)));
-      const served = responses.filter(({ statusCode }) => statusCode === 200);
+      let responses: IncomingMessage[] = [];
+      let served: IncomingMessage[] = [];
+      // On a machine that is busy with other things the first may take longer than it may.
+      await waitUntil('one is served', async () => {
+        responses = await Promise.all(Array.from({ length: 20 }, () => open(path(OF_40_MB), address)));
+        served = responses.filter(({ statusCode }) => statusCode === 200);
+        return served.length > 0;
+      });
       for (const response of responses) {
         // Whom there is no room for is told to come again.
         if (!served.includes(response)) assert.equal(response.statusCode, 503);
         else if (response !== served[0]) readBytes(response, 4_000_000).catch(() => {});
       }
-      assert.ok(served.length === 20 || (name === 'an attachment' && served.length > 0));
+      assert.ok(served.length === 20 || name === 'an attachment');
       assert.equal(served[0] && (await readAll(served[0])), sum);
       const peakMb = await peakOf(serve.pid, 'VmHWM');
       assert.ok(peakMb - idleMb < mostMb, `${served.length}: ${idleMb} -> ${peakMb} MB`);
@@ -157,6 +163,18 @@ async function assertFree(path: string, sum: string): Promise<void> {
   assert.deepEqual(sums, [sum]);
 }
 
+async function openServed(path: string): Promise<IncomingMessage> {
+  let served: IncomingMessage | undefined;
+  await waitUntil('it is served', async () => {
+    const response = await open(path);
+    if (response.statusCode === 200) served = response;
+    else response.resume();
+    return served !== undefined;
+  });
+  assert.ok(served);
+  return served;
+}
+
 /** As many as there is room for. */
 const fill = (path: string, count: number) => Promise.all(Array.from({ length: count }, () => open(path)));
 
@@ -172,10 +190,12 @@ test('readers of raw mails that take nothing are cut off', async () => {
 });
 
 test('readers of attachments that leave, and that take nothing, give back all that they held', async () => {
-  const [leaving, idle] = await fill(attachment(OF_40_MB), 2);
-  leaving?.destroy();
+  // One after the other: at once, on a busy machine, the second may be told to come again.
+  const idle = await openServed(attachment(OF_40_MB));
+  const leaving = await openServed(attachment(OF_40_MB));
+  leaving.destroy();
   await assertFree(attachment(OF_40_MB), sha256(OF_40_MB.content));
-  await assert.rejects(async () => idle && readAll(idle));
+  await assert.rejects(readAll(idle));
 });
 
 test('one that is slow, but takes something, gets all', async () => {

@@ -158,7 +158,7 @@ test('a copy takes along what places were raised by, though no event has one of 
   const given = await findFeedEnd(database.sql);
   const target = await createTestDatabase();
   try {
-    await copyDatabase(url, target.url, () => {});
+    await copyDatabase(url, target.url, () => {}, { force: true });
     const copied = openDatabase(target.url);
     await copied.sql`UPDATE feed_cluster SET system_identifier = system_identifier + 1`;
     assert.equal(await raiseFeed(copied.sql), true);
