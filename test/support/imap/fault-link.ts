@@ -163,8 +163,10 @@ export function openFaultLink(client: Socket, options: LinkOptions): FaultLink {
   }
 
   function cut(how: 'end' | 'reset'): void {
-    if (how === 'reset') client.resetAndDestroy();
-    else client.end();
+    if (how === 'end') client.end();
+    // Of one whose end is on its way libuv takes no reset, and Node would never close it.
+    else if (client.writableEnded) client.destroy();
+    else client.resetAndDestroy();
     upstream.destroy();
   }
 
