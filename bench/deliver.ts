@@ -91,7 +91,17 @@ const QUEUE_STATEMENTS = 2;
 
 /** Messages of about 2 kB, their events and their deliveries to one endpoint, at once; then the dispatcher is told. */
 async function queue(sql: Sql, endpointId: string, count: number, more: object = {}): Promise<void> {
-  const data = JSON.stringify({ id: 'msg_0', ...more, text: 'Lorem ipsum dolor sit amet. '.repeat(70) });
+  const text = 'Lorem ipsum dolor sit amet. '.repeat(70);
+  const addresses = { from: null, sender: null, replyTo: [], to: [], cc: [], bcc: [] };
+  const data = JSON.stringify({
+    id: 'msg_0',
+    subject: 'Lorem',
+    ...addresses,
+    ...more,
+    text,
+    html: null,
+    snippet: '',
+  });
   await sql`
     WITH made AS (
       SELECT mailgress_uuidv7() AS event_id, mailgress_uuidv7() AS id FROM generate_series(1, ${count}::int)

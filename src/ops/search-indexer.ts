@@ -25,6 +25,7 @@ const LEASE_MS = 30_000;
 /** After each step it rests so many times as long as that took: what was stored before goes on in the background. */
 const RESTS = 2;
 const LONGEST_REST_MS = 2000;
+const TELL_EACH_MS = 60_000;
 /** What a text is cut to that PostgreSQL refuses: from all to a part, to nothing but what the message is held to. */
 const SHORTER_BYTES = [SEARCHED_TEXT_BYTES, 4096, 0];
 
@@ -51,6 +52,8 @@ export function startSearchIndexer(options: {
   let looking: Promise<void> | undefined;
   let isWanted = false;
   let heldBackMs = GATHER_MS;
+  let toldMs = Number.NEGATIVE_INFINITY;
+  let untold = 0;
 
   function wake(): void {
     isWanted = true;
@@ -152,8 +155,13 @@ export function startSearchIndexer(options: {
     }
   }
 
+  /** Of many, one a minute: thousands may have come by one way. */
   function tell(messageId: Id<'msg'>, reason: string): void {
-    log.warn({ messageId, reason }, 'a message cannot be searched');
+    untold++;
+    if (performance.now() - toldMs < TELL_EACH_MS) return;
+    log.warn({ messageId, reason, count: untold }, 'messages cannot be searched');
+    toldMs = performance.now();
+    untold = 0;
   }
 
   wake();
