@@ -291,10 +291,10 @@ describe('a message that is none of ours', () => {
           const rows = await database.sql`SELECT FROM message_search WHERE is_stale`;
           return rows.length === 0;
         });
-        const count = told.length;
         const last = await store({ subject: 'last' });
         await waitUntil('it goes on', async () => (await find('last')).includes(last));
-        assert.deepEqual([new Set(told), told.length], [new Set([odd, stale]), count]);
+        assert.equal(told.length, 1, 'one a minute, however many there are');
+        assert.ok([odd, stale].some((id) => id === told[0]));
       } finally {
         await indexer.stop();
       }
