@@ -11,7 +11,7 @@ import { createSecret } from '../src/core/signature.ts';
 import { type Consumer, startConsumer } from '../test/support/consumer.ts';
 import { type Dovecot, startDovecot } from '../test/support/imap/dovecot.ts';
 import { type FaultProxy, startFaultProxy } from '../test/support/imap/fault-proxy.ts';
-import { callMailgress, cpuMs, endProcess, residentMb, startMailgress } from './variants.ts';
+import { callMailgress, cpuMs, endProcess, HEAP_FLAG, residentMb, startMailgress } from './variants.ts';
 
 export type ImapFigures = {
   mailboxes: number;
@@ -182,7 +182,7 @@ async function measureBurst(
 }
 
 async function startWorker(databaseUrl: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['src/main.ts', 'worker'], {
+  const child = spawn(process.execPath, [HEAP_FLAG, 'src/main.ts', 'worker'], {
     env: {
       ...process.env,
       DATABASE_URL: databaseUrl,

@@ -10,7 +10,7 @@ export type Target = { port: number; path: string; secret: string };
 export type BaselineKind = 'none' | 'insert-raw' | 'insert-message';
 
 /** As `npm start` and the hosts' files have it. */
-const HEAP_FLAG = '--max-semi-space-size=4';
+export const HEAP_FLAG = '--max-semi-space-size=4';
 
 export const BENCH_TOKEN = 'a-token-for-the-bench-of-24-characters';
 
