@@ -12,7 +12,7 @@ import { createPreparer } from './prepare/preparer.ts';
 import type { ConnectTools, ImapTimeouts } from './sources/imap/connection.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { raiseFeed } from './store/feed-places.ts';
+import { FEED_RAISED, raiseFeed } from './store/feed-places.ts';
 import { resealSecrets } from './store/secrets.ts';
 import { type ActivityRecorder, createActivityRecorder } from './store/source-activity.ts';
 import { describeStoreError } from './store/unavailable.ts';
@@ -82,10 +82,7 @@ async function watchFeedPlaces(database: Database, log: Logger, stops: Stops): P
   let isWanted = false;
 
   async function look(): Promise<void> {
-    if (!(await database.inTime(raiseFeed(database.hot)))) return;
-    log.warn(
-      'the database has moved to another cluster, or goes on from an earlier point: its log goes on behind the old events',
-    );
+    if (await database.inTime(raiseFeed(database.hot))) log.warn(FEED_RAISED);
   }
 
   /** What a look loses itself, while the database is away, is no reason for another at once. */

@@ -53,9 +53,12 @@ export async function* followEvents(
       opening.catch(() => {});
       const stream = await within(opening, silentMs);
       isFirst = false;
+      let isGreeted = false;
       for await (const step of readSteps(stream, silentMs)) {
         after = step.cursor;
-        waitMs = FIRST_WAIT_MS;
+        // The first tells where it begins, also of a service that then ends it at once.
+        if (isGreeted) waitMs = FIRST_WAIT_MS;
+        isGreeted = true;
         yield step;
       }
       throw new MailgressError('service_unavailable', 'The service ended the stream');

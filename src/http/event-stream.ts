@@ -4,10 +4,11 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
 import type { FeedHubOptions, FeedRequest, FeedSink } from '../deliver/feed-hub.ts';
-import { compareFeedPositions, FEED_START, type FeedPosition, findFeedEnd } from '../store/feed.ts';
-import { notOfThisLog, parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
+import { FEED_START, type FeedPosition, findFeedEnd } from '../store/feed.ts';
+import { parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
 import { createRouter, problems } from './openapi.ts';
 import { principalOf } from './principal.ts';
+import { expectReached } from './reached-place.ts';
 import type { Services } from './services.ts';
 
 /** What a client may have outstanding: with more it is dropped, and resumes where it was. */
@@ -79,12 +80,11 @@ export function eventStreamRoutes(services: Services): OpenAPIHono {
     // EventSource keeps the URL it was made with, and its `after`, when it connects again.
     const isResumed = lastEventId !== undefined && lastEventId !== '';
     if (!isResumed && after === 'start') return FEED_START;
-    const end = await findFeedEnd(database.sql);
-    if (!isResumed && (after === undefined || after === 'now')) return end;
+    if (!isResumed && (after === undefined || after === 'now')) return findFeedEnd(database.sql);
     const path = isResumed ? 'Last-Event-ID' : 'after';
     const position = parseCursor(isResumed ? lastEventId : (after ?? ''), path);
     // The hub would wait there, and all who follow with it.
-    if (compareFeedPositions(position, end) > 0) throw notOfThisLog(path);
+    await expectReached(services, position, path);
     return position;
   }
 

@@ -1,9 +1,10 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { FEED_START, findFeedEnd, readFeed } from '../store/feed.ts';
-import { eventSchema, notOfThisLog, parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
+import { eventSchema, parseCursor, printCursor, printEvent, typesField } from './feed-text.ts';
 import { answer, createRouter, problems } from './openapi.ts';
 import { principalOf } from './principal.ts';
+import { expectReached } from './reached-place.ts';
 import type { Services } from './services.ts';
 
 /** An event can have half a MiB. So many are read at a time, and no more once the page has so much of them. */
@@ -29,7 +30,8 @@ const querySchema = z.strictObject({
 });
 
 /** The log, oldest first: page on with `next` for ever, and nothing is skipped. */
-export function eventRoutes({ database: { sql } }: Services): OpenAPIHono {
+export function eventRoutes(services: Services): OpenAPIHono {
+  const { sql } = services.database;
   const router = createRouter();
 
   router.openapi(
@@ -52,7 +54,7 @@ export function eventRoutes({ database: { sql } }: Services): OpenAPIHono {
       for (let length = 0, isMore = true; isMore; ) {
         const step = Math.min(STEP_EVENTS, limit - data.length);
         const page = await readFeed(sql, { scope: principalOf(c), after: next, types, limit: step });
-        if (page.isBeyond && data.length === 0) throw notOfThisLog('after');
+        if (page.isBeyond && data.length === 0) await expectReached(services, next, 'after');
         next = page.next;
         for (const event of page.events) {
           length += event.data.length;

@@ -60,20 +60,6 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
         ${column((record) => record.health)}::text[]
       ) AS result (attempt_id, delivery_id, owner, fence, started_at, duration_ms, status_code, error_code, error,
                    response_excerpt, status, delay_ms, endpoint_id, health)
-    ), kept AS MATERIALIZED (
-      -- What was said of a message goes with it. Its deletion waits for this lock, or is waited for.
-      SELECT attempt_id FROM result
-      JOIN deliveries ON deliveries.id = delivery_id JOIN events ON events.id = deliveries.event_id
-      WHERE response_excerpt <> '' AND (events.type <> 'message.received' OR events.data IS NULL)
-      ORDER BY events.id FOR SHARE OF events
-    ), tried AS (
-      INSERT INTO attempts (id, delivery_id, started_at, duration_ms, status_code, error_code, error,
-                            response_excerpt)
-      SELECT attempt_id, delivery_id, started_at, duration_ms, status_code, error_code, error,
-             CASE WHEN response_excerpt = '' OR attempt_id IN (SELECT attempt_id FROM kept) THEN response_excerpt END
-      FROM result
-      -- A record may come twice when its answer was lost on the way.
-      ON CONFLICT (id) DO NOTHING
     ), moved AS (
       UPDATE deliveries SET
         attempts = attempts + 1,
@@ -88,9 +74,23 @@ export async function recordAttempts(sql: Sql, records: readonly AttemptRecord[]
       WHERE deliveries.id = result.delivery_id AND deliveries.fence = result.fence
         -- The owner as well, another one for each claim: one that a crash took back leaves its fence to the next.
         AND deliveries.status = 'pending' AND deliveries.lease_owner = result.owner
-        -- Events are locked first, as a deletion does it.
-        AND (SELECT count(*) FROM kept) >= 0
       RETURNING deliveries.id
+    ), kept AS MATERIALIZED (
+      -- What was said of a message goes with it: its deletion waits for this lock, and where that was first nothing is kept. Who
+      -- has the lock waits for no delivery any more: the deletion of a mailbox has these by then, and comes for the events.
+      SELECT attempt_id FROM result
+      JOIN deliveries ON deliveries.id = delivery_id JOIN events ON events.id = deliveries.event_id
+      WHERE response_excerpt <> '' AND (events.type <> 'message.received' OR events.data IS NULL)
+        AND (SELECT count(*) FROM moved) >= 0
+      FOR SHARE OF events SKIP LOCKED
+    ), tried AS (
+      INSERT INTO attempts (id, delivery_id, started_at, duration_ms, status_code, error_code, error,
+                            response_excerpt)
+      SELECT attempt_id, delivery_id, started_at, duration_ms, status_code, error_code, error,
+             CASE WHEN response_excerpt = '' OR attempt_id IN (SELECT attempt_id FROM kept) THEN response_excerpt END
+      FROM result
+      -- A record may come twice when its answer was lost on the way.
+      ON CONFLICT (id) DO NOTHING
     ), tally AS (
       SELECT endpoint_id, bool_or(health = 'well') AS is_well, count(*)::int AS count
       FROM result WHERE health IS NOT NULL GROUP BY endpoint_id

@@ -35,8 +35,8 @@ export async function copyDatabase(
       throw new MailgressError('conflict', 'Source and target are one database: name another one');
     }
     if (!force) {
-      await expectNobody(from, 'to copy');
-      await expectNobody(to, 'to copy into');
+      await expectNobody(from, namesOf(fromUrl), 'to copy');
+      await expectNobody(to, namesOf(toUrl), 'to copy into');
     }
     // Before it is migrated: a wrong URL may be that of a service.
     if (await isInUse(to)) throw inUse();
@@ -90,11 +90,17 @@ async function nameOf(sql: Sql): Promise<string> {
 const PARTING_MS = 3000;
 const PARTING_LOOK_MS = 100;
 
+/** The names that connections of services have: a URL may give them one of its own. */
+function namesOf(url: string): string[] {
+  const own = URL.parse(url)?.searchParams.get('application_name');
+  return own ? [APPLICATION_NAME, own] : [APPLICATION_NAME];
+}
+
 /** @throws MailgressError `already_running` while there are connections of services. */
-async function expectNobody(sql: Sql, which: string): Promise<void> {
+async function expectNobody(sql: Sql, names: readonly string[], which: string): Promise<void> {
   const untilMs = performance.now() + PARTING_MS;
   for (;;) {
-    const connections = await countConnections(sql, APPLICATION_NAME);
+    const connections = await countConnections(sql, names);
     if (connections === 0) return;
     if (performance.now() >= untilMs) {
       throw new MailgressError(

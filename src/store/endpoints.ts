@@ -1,4 +1,4 @@
-import type { Sql } from 'postgres';
+import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Endpoint, EventType } from '../core/resources.ts';
 import type { Rules } from '../core/rules.ts';
@@ -70,8 +70,7 @@ export async function updateEndpoint(
 ): Promise<Endpoint | undefined> {
   const { url, description, types, rules, order, maxInFlight, ratePerSecond, headers } = change;
   const changed = {
-    // What the program at the old one did says nothing of the one at the new.
-    ...(url !== undefined && { url, failing_since: null, recent_failures: 0, recent_failures_since: null }),
+    ...(url !== undefined && { url }),
     ...(description !== undefined && { description }),
     ...(types !== undefined && { types }),
     ...(rules !== undefined && { rules: sql.json(rules) }),
@@ -85,12 +84,21 @@ export async function updateEndpoint(
   };
   if (Object.keys(changed).length === 0) return findEndpoint(sql, id);
   const [row] = await sql<EndpointRow[]>`
-    UPDATE endpoints SET ${sql(changed)} WHERE id = ${uuidOf(id)} RETURNING ${columns(sql)}`;
+    UPDATE endpoints SET ${sql(changed)} ${url === undefined ? sql`` : forgetFailures(sql, url)}
+    WHERE id = ${uuidOf(id)} RETURNING ${columns(sql)}`;
   if (row === undefined) return undefined;
   if (order !== undefined) await moveIntoLanes(sql, id, order);
   // After the change is committed; see `recordVerdicts`.
   if (rules !== undefined || types !== undefined) await releaseHeld(sql, id);
   return toEndpoint(row);
+}
+
+/** What the program at the old URL did says nothing of the one at the new. Many set all that they have, again and again. */
+function forgetFailures(sql: Sql, url: string): Fragment {
+  return sql`,
+    failing_since = CASE WHEN url = ${url} THEN failing_since END,
+    recent_failures = CASE WHEN url = ${url} THEN recent_failures ELSE 0 END,
+    recent_failures_since = CASE WHEN url = ${url} THEN recent_failures_since END`;
 }
 
 /** Gives what waits a lane, or takes it out of its lane; what is parked there is due then. */

@@ -23,6 +23,10 @@ export async function raiseFeed(sql: Sql): Promise<boolean> {
   return row.isRaised;
 }
 
+/** For the log, when it was. */
+export const FEED_RAISED =
+  'the database has moved to another cluster, or goes on from an earlier point: its log goes on behind the old events';
+
 /** What is added to the number of a transaction, as text. */
 export async function readFeedBase(sql: Sql | TransactionSql): Promise<string> {
   const [row] = await sql<[{ base: string }]>`

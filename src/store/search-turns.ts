@@ -10,6 +10,8 @@ export const SEARCHES_AT_ONCE = 2;
 const PATIENCE_MS = 12_000;
 /** Of it, for the turn. */
 const WAIT_MS = 5000;
+/** One that has not begun at the server is not there to be ended: it is looked for again. */
+const END_AGAIN_MS = 250;
 
 /**
  * The right to run statements that may have to be ended, one after the other: `read` does, and ends one at the server that takes
@@ -47,14 +49,23 @@ export function createSearchTurns({ search, api, inTime, totalMs = PATIENCE_MS }
     patienceMs: number,
     write: (sql: Sql, mark: PendingQuery<Row[]>) => PendingQuery<T>,
   ): Promise<T> {
-    let ending: Promise<unknown> | undefined;
-    const timer = setTimeout(() => {
-      ending = inTime(
+    let ending: Promise<void> | undefined;
+    let isOver = false;
+    let timer = setTimeout(end, patienceMs);
+
+    function end(): void {
+      const ended = inTime(
         api`
           SELECT pg_cancel_backend(pid) FROM pg_stat_activity
           WHERE state = 'active' AND query LIKE ${`${mark}%`}`,
-      ).catch(() => {});
-    }, patienceMs);
+      );
+      ending = ended
+        .catch(() => {})
+        .then(() => {
+          if (!isOver) timer = setTimeout(end, END_AGAIN_MS);
+        });
+    }
+
     try {
       // It has been ended long before, unless its connection is dead.
       return await inTime(write(search, search.unsafe(mark)));
@@ -65,6 +76,7 @@ export function createSearchTurns({ search, api, inTime, totalMs = PATIENCE_MS }
         `The search took longer than ${Math.round(patienceMs)} ms: ask for rarer words, or of one mailbox, placement or sender`,
       );
     } finally {
+      isOver = true;
       clearTimeout(timer);
       // The next statement with this mark is not the one that it was to end.
       await ending;

@@ -84,10 +84,10 @@ export async function hearsNotify(url: string, channel: string, patienceMs: numb
   }
 }
 
-/** How many connections to this database have this `application_name`. Every role sees them. */
-export async function countConnections(sql: Sql, application: string): Promise<number> {
+/** How many other connections to this database have one of these as their `application_name`. Every role sees them. */
+export async function countConnections(sql: Sql, names: readonly string[]): Promise<number> {
   const [row] = await sql<[{ count: number }]>`
     SELECT count(*)::int AS count FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = ${application} AND pid <> pg_backend_pid()`;
+    WHERE datname = current_database() AND application_name IN ${sql([...names])} AND pid <> pg_backend_pid()`;
   return row.count;
 }

@@ -24,13 +24,15 @@ async function connected<T>(url: string, work: () => Promise<T>): Promise<T> {
 }
 
 test('nothing is copied while a service is connected to either side, unless it is forced', async () => {
-  for (const [url, which] of [
-    [source.url, /to copy \(1 connections\).*stop each `serve`/],
-    [target.url, /to copy into \(1 connections\).*--force/],
+  const named = (url: string) => `${url}?application_name=mail`;
+  for (const [url, which, from, to] of [
+    [source.url, /to copy \(1 connections\).*stop each `serve`/, source.url, target.url],
+    [target.url, /to copy into \(1 connections\).*--force/, source.url, target.url],
+    [named(source.url), /to copy \(1 connections\)/, named(source.url), target.url],
   ] as const) {
     await connected(url, () =>
       assert.rejects(
-        copyDatabase(source.url, target.url, () => assert.fail('nothing is copied')),
+        copyDatabase(from, to, () => assert.fail('nothing is copied')),
         { code: 'already_running', message: which },
       ),
     );

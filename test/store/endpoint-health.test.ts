@@ -3,10 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../../src/core/ids.ts';
+import { createKeyring } from '../../src/core/sealed.ts';
 import { type AttemptRecord, recordAttempts } from '../../src/store/attempts.ts';
 import { claimDueDeliveries } from '../../src/store/claims.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { enableEndpoint } from '../../src/store/endpoints.ts';
+import { enableEndpoint, updateEndpoint } from '../../src/store/endpoints.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { addDue, addEndpoint } from '../support/deliveries.ts';
 
@@ -158,5 +159,21 @@ test('enabled again it begins anew', async () => {
   await sql`UPDATE endpoints SET is_enabled = false WHERE id = ${uuidOf(endpoint)}`;
   await enableEndpoint(sql, endpoint);
   assert.equal(await record('failing'), false);
+  assert.equal(await hoursOfFailing(), null);
+});
+
+test('at another URL it begins anew; the same one, set again, changes nothing', async () => {
+  const setUrl = (url: string) => updateEndpoint(sql, createKeyring(['k'.repeat(32)]), endpoint, { url });
+  await record('failing', 'failing');
+  await pass(12);
+  await record('failing');
+  await pass(12);
+  await setUrl('https://consumer.example');
+  assert.equal(await hoursOfFailing(), 24);
+  await setUrl('https://other.example');
+  assert.equal(await hoursOfFailing(), null);
+  await record('failing');
+  await pass(12);
+  await record('failing');
   assert.equal(await hoursOfFailing(), null);
 });

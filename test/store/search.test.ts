@@ -91,3 +91,15 @@ test('all statements of one together have one patience', async () => {
     await assert.rejects(turn.read(60_000, sleep(60)), { code: 'search_too_wide' });
   });
 });
+
+test('what begins when its time is nearly over is ended as well', async () => {
+  // Its connection is still to be made then.
+  const other = openDatabase(url);
+  await other.sql`SELECT 1`;
+  const sleep = (to: Sql, mark: PendingQuery<Row[]>) => to`${mark} SELECT pg_sleep(60)`;
+  await assert.rejects(
+    other.inSearch(null, (turn) => turn.read(0, sleep)),
+    { code: 'search_too_wide' },
+  );
+  await other.close();
+});
