@@ -10,7 +10,7 @@ export type HeldBody = {
   release(): void;
 };
 
-/** Reads bodies, and never holds more of them than there is room for. */
+/** Reads bodies, as far as there is room for them. */
 export type Bodies = {
   /**
    * @throws MailgressError `body_too_large`, known by the announced length or while reading, and thrown once the client
@@ -23,8 +23,9 @@ export type Bodies = {
 };
 
 /**
- * So many bytes of bodies are held at a time: read, or being read, or of mails on their way to the store. A mail is held
- * in several forms at once (JSON, bytes, row), so that memory is some five times that at the worst.
+ * So many bytes of bodies are held at a time, and one large body beside as many small ones: read, or being read, or of mails on
+ * their way to the store. A mail is held in several forms at once (JSON, bytes, row), so that memory is some five times that at
+ * the worst.
  */
 const MAX_HELD_BYTES = 64 * 1024 * 1024;
 

@@ -19,7 +19,7 @@ export const SMALL_BYTES = 64 * 1024;
 const SMALL_SHARE = 0.25;
 
 /**
- * The room for bodies. It is taken as the bytes come, so that what is merely announced holds none. One large body alone
+ * The room for bodies. It is taken as the bytes come, so that what is merely announced holds little. One large body alone
  * always has room; of several that are too much together the next to ask is refused, and leaves its room to the others. Small
  * ones find a part of it free, whatever the large ones do.
  */
