@@ -136,6 +136,7 @@ test('a signal to serve or migrate while they migrate a DATABASE_URL ends them a
     assert.equal((await serve.ended).code, 0);
     // Whoever asked for a migration must not take it for done.
     assert.equal((await migrate.ended).code, 130);
+    await waitForMigrations(holder, 0);
     await holder.end();
 
     const tables = `SELECT FROM pg_tables WHERE schemaname IN ('public', 'drizzle')`;
