@@ -7,12 +7,12 @@ import { createGuardedPost } from './deliver/guarded-post.ts';
 import type { AccessOptions } from './imap/access.ts';
 import type { startImapWorker } from './imap/worker.ts';
 import { createIngest, type Ingest } from './ingest.ts';
+import { startFeedWatch } from './ops/feed-watch.ts';
 import { startSilenceWatch } from './ops/silence-watch.ts';
 import { createPreparer } from './prepare/preparer.ts';
 import type { ConnectTools, ImapTimeouts } from './sources/imap/connection.ts';
 import { createMailCommit } from './store/commit-mails.ts';
 import { type Database, openDatabase } from './store/database.ts';
-import { FEED_RAISED, raiseFeed } from './store/feed-places.ts';
 import { resealSecrets } from './store/secrets.ts';
 import { type ActivityRecorder, createActivityRecorder } from './store/source-activity.ts';
 import { describeStoreError } from './store/unavailable.ts';
@@ -67,52 +67,10 @@ export async function openBase(options: CoreOptions, stops: Stops): Promise<Base
   stops.add(() => database.close());
   const resealed = await resealSecrets(database.sql, keyring);
   if (resealed > 0) options.log.info({ resealed }, 'secrets sealed again with the new key');
-  await watchFeedPlaces(database, options.log, stops);
+  const feedWatch = await startFeedWatch({ database, log: options.log });
+  stops.add(() => feedWatch.stop());
   return { database, keyring, egress };
 }
-
-/**
- * Looks before anything is written whether the log is where it was, and again when connections were lost: another server may
- * have taken over, from an earlier point.
- */
-async function watchFeedPlaces(database: Database, log: Logger, stops: Stops): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  let isStopped = false;
-  let isLooking = false;
-  let isWanted = false;
-
-  async function look(): Promise<void> {
-    if (await database.inTime(raiseFeed(database.hot))) log.warn(FEED_RAISED);
-  }
-
-  /** What a look loses itself, while the database is away, is no reason for another at once. */
-  function lookAgain(): void {
-    isWanted = true;
-    if (isLooking || isStopped) return;
-    isLooking = true;
-    isWanted = false;
-    look()
-      .catch(() => {
-        isWanted = true;
-      })
-      .finally(() => {
-        const next = () => {
-          isLooking = false;
-          if (isWanted) lookAgain();
-        };
-        if (!isStopped) timer = setTimeout(next, LOOK_AGAIN_MS);
-      });
-  }
-
-  await look();
-  database.onLost(lookAgain);
-  stops.add(async () => {
-    isStopped = true;
-    clearTimeout(timer);
-  });
-}
-
-const LOOK_AGAIN_MS = 1000;
 
 /** What takes mail in, and tells of sources that fall silent. */
 export function startCore(
