@@ -1,5 +1,6 @@
 import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
+import type { FolderCursor, FolderJump, FolderPage, NewFolder } from '../core/imap-folder.ts';
 import { logGaps } from './gap-filling.ts';
 import { isHeld, type Lease } from './source-leases.ts';
 import { tellEndpoints } from './tell.ts';
@@ -11,18 +12,6 @@ import { isFolderWished } from './wished-folders.ts';
  * if either is another's by now.
  */
 
-export type FolderCursor = {
-  path: string;
-  role: string | null;
-  uidValidity: number;
-  /** The last UID that has been passed. */
-  uid: number;
-  modSeq: string | null;
-  readAt: Date;
-  refusals: number;
-  strikes: number;
-};
-
 export async function listFolderCursors(sql: Sql, sourceId: Id<'src'>): Promise<FolderCursor[]> {
   return sql<FolderCursor[]>`
     SELECT path, role, uid_validity::float8 AS "uidValidity", uid::float8 AS uid, mod_seq::text AS "modSeq",
@@ -30,33 +19,12 @@ export async function listFolderCursors(sql: Sql, sourceId: Id<'src'>): Promise<
     FROM imap_folders WHERE source_id = ${uuidOf(sourceId)} ORDER BY path`;
 }
 
-/** A mail that the cursor passes without being stored. */
-export type PassedMail = {
-  providerId: string;
-  status: 'pending' | 'missing' | 'failed';
-  error: string;
-  key: Uint8Array | null;
-  dueInMs: number;
-};
-
 /**
  * Moves a cursor behind a page, and keeps stubs of what is not stored of it: both or none.
  *
  * @returns false when the lease or the cursor is another's by now.
  */
-export async function keepFolderPage(
-  sql: Sql,
-  lease: Lease,
-  page: {
-    path: string;
-    uidValidity: number;
-    from: number;
-    to: number;
-    passed: readonly PassedMail[];
-    /** HIGHESTMODSEQ before the page was read; null: not told. */
-    modSeq: string | null;
-  },
-): Promise<boolean> {
+export async function keepFolderPage(sql: Sql, lease: Lease, page: FolderPage): Promise<boolean> {
   const { passed } = page;
   const [kept] = await sql<[{ held: number }]>`
     WITH held AS (
@@ -84,9 +52,6 @@ export async function keepFolderPage(
     SELECT (SELECT count(*)::int FROM held) AS held, set_config('synchronous_commit', 'off', true)`;
   return kept.held > 0;
 }
-
-/** A folder that is read from now on. */
-export type NewFolder = { path: string; role: string | null; uidValidity: number; uid: number };
 
 /**
  * Begins a folder behind `uid`. What came before and is wanted, because it is younger than `since`, is a gap from the same
@@ -122,18 +87,6 @@ export async function addFolder(
   return kept.held > 0;
 }
 
-export type Jump = {
-  path: string;
-  reason: 'uidvalidity_changed' | 'state_lost' | 'standby' | 'reset';
-  from: { uidValidity: number; uid: number };
-  to: { uidValidity: number; uid: number };
-  /** Mail received from then on is listed again; null: nothing has to be. */
-  since: Date | null;
-  /** What stands for each end in the gap and the stubs. */
-  fromPlace: string;
-  toPlace: string;
-};
-
 /**
  * Moves a cursor to where it cannot be read to: under another UIDVALIDITY, or past what somebody else has read. A gap stands
  * for what is jumped over, from the same commit on. What was still to be fetched or listed under the old UIDVALIDITY is found
@@ -144,7 +97,7 @@ export type Jump = {
 export async function jumpFolder(
   sql: Sql,
   lease: Lease,
-  jump: Jump,
+  jump: FolderJump,
 ): Promise<{ isHeld: boolean; isTold: boolean }> {
   const isOther = jump.from.uidValidity !== jump.to.uidValidity;
   const [jumped] = await sql<[{ held: number; logged: number }]>`

@@ -1,10 +1,10 @@
 import type { Fragment, Sql } from 'postgres';
 import { createId, type Id, uuidOf } from '../core/ids.ts';
+import type { NewFolder } from '../core/imap-folder.ts';
 import type { ImapCredentials, ImapSettings } from '../core/imap-settings.ts';
 import type { Source } from '../core/resources.ts';
 import type { Keyring } from '../core/sealed.ts';
 import { logGaps } from './gap-filling.ts';
-import type { NewFolder } from './imap-folders.ts';
 import { sealCredentials } from './secrets.ts';
 import { findSource, WAITING_FOR_WORKER } from './sources.ts';
 import { tellEndpoints } from './tell.ts';

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import { keyOfIdentity } from '../../src/core/dedupe.ts';
 import { type Id, uuidOf } from '../../src/core/ids.ts';
+import type { PassedMail } from '../../src/core/imap-folder.ts';
 import type { StubResult } from '../../src/core/stub.ts';
 import { mailPlaceOf, parseMailPlace, placeOf } from '../../src/sources/imap/place.ts';
 import { findOpenGaps, keepGapPage } from '../../src/store/gap-filling.ts';
@@ -14,7 +15,6 @@ import {
   listFolderCursors,
   noteFolderRead,
   noteFolderStrike,
-  type PassedMail,
 } from '../../src/store/imap-folders.ts';
 import {
   type ClaimedImapSource,

@@ -1,10 +1,11 @@
 import type { ImapFlow, MailboxObject } from 'imapflow';
+import type { FolderCursor } from '../../core/imap-folder.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
 import { placeOf } from './place.ts';
 import type { Folder, FolderTools } from './read-folder.ts';
-import { type FolderCursor, held } from './session-store.ts';
+import { held } from './session-store.ts';
 
 /*
  * A cursor counts under the UIDVALIDITY that it was made under alone. Under another one, or when the folder has come to fewer

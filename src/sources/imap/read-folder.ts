@@ -1,9 +1,10 @@
+import type { FolderCursor, PassedMail } from '../../core/imap-folder.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { LISTING_PAGE, listMailsBehind, mayBeOfMails, refuseUidToCome, searchUids } from './listing.ts';
 import { mailPlaceOf } from './place.ts';
 import { type MailResult, type ReadTools, readMails } from './read-mails.ts';
-import { type FolderCursor, held, type PassedMail, type SessionStore } from './session-store.ts';
+import { held, type SessionStore } from './session-store.ts';
 
 /*
  * One folder, from its cursor to its end. Everything that reads goes through here: what IDLE tells, polls, and sweeps.

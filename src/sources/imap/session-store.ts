@@ -1,37 +1,7 @@
 import type { Id } from '../../core/ids.ts';
+import type { FolderCursor, FolderJump, FolderPage, NewFolder } from '../../core/imap-folder.ts';
 import type { RawMail } from '../../core/raw-mail.ts';
 import type { DueStub, StubResult } from '../../core/stub.ts';
-
-/** How far a folder has been read, as the store has it. */
-export type FolderCursor = {
-  path: string;
-  role: string | null;
-  uidValidity: number;
-  uid: number;
-  modSeq: string | null;
-  readAt: Date;
-  refusals: number;
-  strikes: number;
-};
-
-/** A mail that the cursor passes without being stored. */
-export type PassedMail = {
-  providerId: string;
-  status: 'pending' | 'missing' | 'failed';
-  error: string;
-  key: Uint8Array | null;
-  dueInMs: number;
-};
-
-export type FolderJump = {
-  path: string;
-  reason: 'uidvalidity_changed' | 'state_lost' | 'standby';
-  from: { uidValidity: number; uid: number };
-  to: { uidValidity: number; uid: number };
-  since: Date | null;
-  fromPlace: string;
-  toPlace: string;
-};
 
 export type FolderGap = {
   id: Id<'gap'>;
@@ -48,22 +18,8 @@ export type FolderGap = {
 /** What a session keeps, and reads of it. Everything that carries the lease answers whether it was still ours. */
 export type SessionStore = {
   listCursors(): Promise<FolderCursor[]>;
-  addFolder(folder: {
-    path: string;
-    role: string | null;
-    uidValidity: number;
-    uid: number;
-    since: Date | null;
-  }): Promise<boolean>;
-  keepPage(page: {
-    path: string;
-    uidValidity: number;
-    from: number;
-    to: number;
-    passed: readonly PassedMail[];
-    /** HIGHESTMODSEQ before the page was read; null: not told. */
-    modSeq: string | null;
-  }): Promise<boolean>;
+  addFolder(folder: NewFolder & { since: Date | null }): Promise<boolean>;
+  keepPage(page: FolderPage): Promise<boolean>;
   jumpFolder(jump: FolderJump): Promise<boolean>;
   noteRead(folder: { path: string; modSeq: string | null }): Promise<void>;
   noteRefused(refusal: { path: string; error: string; parkForMs: number | null }): Promise<void>;
