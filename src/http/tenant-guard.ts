@@ -32,7 +32,7 @@ const MAX_IDS = 1000;
  * something of that tenant, else 404, as if it were not there; and a `tenant` in the body must be that one, else 403. So
  * no route can forget it. What a list shows is a matter of its statement (`store/page.ts`).
  */
-export function stayInTenant({ sql }: Database): MiddlewareHandler {
+export function stayInTenant({ sql, inTime }: Database): MiddlewareHandler {
   return async (c, next) => {
     const { tenant } = principalOf(c);
     if (tenant !== null) await check(c, tenant);
@@ -48,7 +48,7 @@ export function stayInTenant({ sql }: Database): MiddlewareHandler {
     if (ids.size > MAX_IDS) {
       throw new MailgressError('bad_request', `A request may name at most ${MAX_IDS} ids`);
     }
-    const [foreign] = await findForeign(sql, tenant, [...ids]);
+    const [foreign] = await inTime(findForeign(sql, tenant, [...ids]));
     if (foreign !== undefined) throw notFound(`${NOUNS[prefixOf(foreign)]} ${foreign}`);
   }
 }
