@@ -48,6 +48,8 @@ export async function startScriptedAccount(options: {
   folders: Record<string, string>;
   capability?: string;
   uidValidity?: number;
+  /** It does not say UIDNEXT anywhere. */
+  isSilentOnUidNext?: boolean;
   handlers?: Handlers;
 }): Promise<ScriptedAccount> {
   const items = new Map<ScriptedMailbox['mails'][number], Record<string, string>>();
@@ -71,16 +73,18 @@ export async function startScriptedAccount(options: {
       `* ${mailbox.mails.length} EXISTS`,
       '* 0 RECENT',
       `* OK [UIDVALIDITY ${mailbox.uidValidity}] valid`,
-      `* OK [UIDNEXT ${mailbox.uidNext}] next`,
+      ...(options.isSilentOnUidNext ? [] : [`* OK [UIDNEXT ${mailbox.uidNext}] next`]),
       ...(highestModSeq === undefined ? [] : [`* OK [HIGHESTMODSEQ ${highestModSeq}] highest`]),
       '$tag OK [READ-ONLY] selected',
     ];
   };
 
-  const statusOf = ({ path, mailbox }: AccountFolder) =>
-    `* STATUS "${path}" (MESSAGES ${mailbox.mails.length} UIDNEXT ${mailbox.uidNext} UIDVALIDITY ${mailbox.uidValidity})`;
+  const statusOf = ({ path, mailbox }: AccountFolder) => {
+    const uidNext = options.isSilentOnUidNext ? '' : ` UIDNEXT ${mailbox.uidNext}`;
+    return `* STATUS "${path}" (MESSAGES ${mailbox.mails.length}${uidNext} UIDVALIDITY ${mailbox.uidValidity})`;
+  };
 
-  const fetch: CommandHandler = ({ args }, session) => {
+  const fetch: CommandHandler = ({ name, args }, session) => {
     const folder = selections.get(session);
     if (folder === undefined) return '$tag BAD no folder is selected';
     const [, set = '', asked = ''] = /^(\S+) (.*)$/s.exec(args) ?? [];
@@ -92,14 +96,16 @@ export async function startScriptedAccount(options: {
       const instead = account.onFetchBytes(uids, session);
       if (instead !== undefined) return instead;
     }
-    const rows = folder.mailbox.fetch(set, asked, true).map((row) => withItems(row, folder, asked, items));
+    const isUid = name === 'UID FETCH';
+    const rows = folder.mailbox.fetch(set, asked, isUid).map((row) => withItems(row, folder, asked, items));
     return [...rows, '$tag OK fetched'];
   };
 
   const search: CommandHandler = ({ args }, session) => {
     const folder = selections.get(session);
     if (folder === undefined) return '$tag BAD no folder is selected';
-    const set = /\bUID ([\d:*,]+)/.exec(args)?.[1] ?? '1:*';
+    const isLast = /^\*/.test(args);
+    const set = /\bUID ([\d:*,]+)/.exec(args)?.[1] ?? (isLast ? '*' : '1:*');
     const since = /\bSINCE "?([\w-]+)/.exec(args)?.[1];
     const raw = /X-GM-RAW "?([^"]+)/.exec(args)?.[1];
     const found = folder.mailbox
@@ -134,6 +140,7 @@ export async function startScriptedAccount(options: {
       },
       SELECT: select,
       EXAMINE: select,
+      FETCH: fetch,
       'UID FETCH': fetch,
       'UID SEARCH': search,
       ...options.handlers,

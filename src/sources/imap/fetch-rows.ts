@@ -45,3 +45,14 @@ export async function fetchRows(
     leastBytesPerSecond,
   );
 }
+
+/** FETCH was refused. It may be about one of the mails; a plea to ask less is about all of them. */
+export function isRefusedFetch(error: unknown, connection: ImapConnection): boolean {
+  return (
+    error instanceof ImapError &&
+    error.refused === 'FETCH' &&
+    error.fault !== 'throttle' &&
+    error.fault !== 'quota' &&
+    connection.isOpen()
+  );
+}

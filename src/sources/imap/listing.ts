@@ -2,8 +2,9 @@ import type { FetchMessageObject, FetchQueryObject } from 'imapflow';
 import { gmailIdFromDecimal } from '../../core/gmail-id.ts';
 import type { MailIdentity } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
-import { fetchRows } from './fetch-rows.ts';
+import { fetchRows, isRefusedFetch } from './fetch-rows.ts';
 import { ImapError } from './imap-error.ts';
+import { refuseUidToCome } from './last-uid.ts';
 
 /** A mail as the server lists it, without its bytes. */
 export type ListedMail = {
@@ -99,7 +100,7 @@ async function listFirst(
   try {
     return withUndescribed(page, await list(page));
   } catch (error) {
-    if (next === undefined || !isRefusedListing(error, connection)) throw error;
+    if (next === undefined || !isRefusedFetch(error, connection)) throw error;
     await list([next]);
     return [undescribed(first)];
   }
@@ -116,17 +117,6 @@ export function mayBeOfMails(error: unknown, connection: ImapConnection): error 
   return error instanceof ImapError && (!connection.isOpen() || error.refused === 'FETCH');
 }
 
-/** It may be about one of the mails; a plea to ask less is about all of them. */
-function isRefusedListing(error: unknown, connection: ImapConnection): boolean {
-  return (
-    error instanceof ImapError &&
-    error.refused === 'FETCH' &&
-    error.fault !== 'throttle' &&
-    error.fault !== 'quota' &&
-    connection.isOpen()
-  );
-}
-
 async function unlessRefused(
   connection: ImapConnection,
   listing: Promise<ListedMail[]>,
@@ -134,7 +124,7 @@ async function unlessRefused(
   try {
     return await listing;
   } catch (error) {
-    if (isRefusedListing(error, connection)) return undefined;
+    if (isRefusedFetch(error, connection)) return undefined;
     throw error;
   }
 }
@@ -207,17 +197,6 @@ async function refuseImpossibleUids(
 ): Promise<void> {
   const highest = mails.at(-1)?.uid ?? 0;
   if (highest - after >= SUSPICIOUS_STEP) await refuseUidToCome(connection, highest);
-}
-
-/** @throws ImapError `protocol` for a UID of the selected folder that the server has not given out, as it says when asked. */
-export async function refuseUidToCome(connection: ImapConnection, uid: number): Promise<void> {
-  const { mailbox } = connection.client;
-  if (mailbox === false) return;
-  // Its own UIDNEXT is no witness: imapflow moves it with whatever row it is told.
-  const status = await connection.run((client) => client.status(mailbox.path, { uidNext: true }));
-  if (status === false || status.uidNext === undefined || uid >= status.uidNext) {
-    throw new ImapError('protocol', `the server lists a mail with UID ${uid}, which it has not come to`);
-  }
 }
 
 function withoutGaps(row: FetchMessageObject): FetchMessageObject {

@@ -2,6 +2,7 @@ import type { ImapFlow, MailboxObject } from 'imapflow';
 import type { FolderCursor } from '../../core/imap-folder.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
+import { readLastUid } from './last-uid.ts';
 import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
 import { placeOf } from './place.ts';
 import type { Folder, FolderTools } from './read-folder.ts';
@@ -47,7 +48,8 @@ export async function openFolder(
   // As it is before anything is read: imapflow moves its own with each row.
   folder.modSeq = mailbox.highestModseq?.toString() ?? null;
   const uidValidity = Number(mailbox.uidValidity ?? 0);
-  const lastUid = await lastUidOf(connection, mailbox);
+  // UIDNEXT - 1; of a server that does not say it, the UID of the last mail.
+  const lastUid = mailbox.uidNext > 0 ? mailbox.uidNext - 1 : await readLastUid(connection);
   const { cursor } = folder;
   if (cursor === undefined) {
     const { path, role } = folder;
@@ -80,17 +82,6 @@ function spareListing(client: ImapFlow, path: string): void {
 /** A mod-sequence only grows (RFC 7162, 3.1.2.1): from a backup that was restored, its UIDs may be given out again. */
 function isBefore(modSeq: bigint | undefined, noted: string | null): boolean {
   return modSeq !== undefined && noted !== null && modSeq < BigInt(noted);
-}
-
-/** UIDNEXT - 1; of a server that does not say it, the UID of the last mail. */
-async function lastUidOf(
-  connection: ImapConnection,
-  mailbox: { uidNext: number; exists: number },
-): Promise<number> {
-  if (mailbox.uidNext > 0) return mailbox.uidNext - 1;
-  if (!(mailbox.exists > 0)) return 0;
-  const last = await connection.run((client) => client.fetchOne('*', { uid: true }));
-  return last === false ? 0 : last.uid;
 }
 
 async function jump(

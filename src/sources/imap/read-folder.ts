@@ -1,7 +1,8 @@
 import type { FolderCursor, PassedMail } from '../../core/imap-folder.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMailsBehind, mayBeOfMails, refuseUidToCome, searchUids } from './listing.ts';
+import { refuseUidToCome } from './last-uid.ts';
+import { LISTING_PAGE, listMailsBehind, mayBeOfMails, searchUids } from './listing.ts';
 import { mailPlaceOf } from './place.ts';
 import { type MailResult, type ReadTools, readMails } from './read-mails.ts';
 import { held, type SessionStore } from './session-store.ts';

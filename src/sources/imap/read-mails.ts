@@ -5,7 +5,8 @@ import type { RawMail } from '../../core/raw-mail.ts';
 import type { ImapConnection } from './connection.ts';
 import { type Fetched, fetchMails } from './fetch-mails.ts';
 import { gmailLabelsOf } from './gmail-labels.ts';
-import { type ListedMail, rangesOf, refuseUidToCome, searchUids } from './listing.ts';
+import { refuseUidToCome } from './last-uid.ts';
+import { type ListedMail, rangesOf, searchUids } from './listing.ts';
 import type { SessionStore, TakeMail } from './session-store.ts';
 
 /** What became of a listed mail. All but `retry` are final, and durable. */
