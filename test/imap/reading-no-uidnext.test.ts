@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { makeStubsDue, openSql, startAnew, stop, stubsOf, untilRead } from './reading.ts';
+import { gapsOf, makeStubsDue, openSql, startAnew, stop, stubsOf, untilRead } from './reading.ts';
 import { accountOf, type ScriptedAccount, startScriptedAccount } from './scripted-account.ts';
 import { mailTo, startStage } from './stage.ts';
 
@@ -62,4 +62,20 @@ test('the last one is refused whatever is asked of it: the folder is opened, and
   await startAnew(stage, id);
   await stage.waitForSubjects(['later than the last']);
   await untilRead(stage, id, 3);
+});
+
+test('its newest mail is deleted: nothing is lost by that, and nothing listed again', async () => {
+  const address = 'deleted@example.com';
+  const { account, id } = await watch(address);
+  await using _account = account;
+  for (const subject of ['kept', 'deleted soon']) account.arrive('INBOX', { raw: mailTo(address, subject) });
+  await stage.waitForSubjects(['kept', 'deleted soon']);
+  await untilRead(stage, id, 3);
+  account.folder('INBOX').remove(3);
+  await startAnew(stage, id);
+  await stage.waitForState(id, 'idle');
+  account.arrive('INBOX', { raw: mailTo(address, 'after that') });
+  await stage.waitForSubjects(['kept', 'deleted soon', 'after that']);
+  const reasons = (await gapsOf(stage, id)).map(({ reason }) => reason);
+  assert.ok(!reasons.includes('state_lost'), `${reasons}`);
 });

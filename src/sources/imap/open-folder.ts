@@ -2,7 +2,7 @@ import type { ImapFlow, MailboxObject } from 'imapflow';
 import type { FolderCursor } from '../../core/imap-folder.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { readLastUid } from './last-uid.ts';
+import { askUidNext, readLastUid } from './last-uid.ts';
 import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
 import { placeOf } from './place.ts';
 import type { Folder, FolderTools } from './read-folder.ts';
@@ -49,7 +49,8 @@ export async function openFolder(
   folder.modSeq = mailbox.highestModseq?.toString() ?? null;
   const uidValidity = Number(mailbox.uidValidity ?? 0);
   // UIDNEXT - 1; of a server that does not say it, the UID of the last mail.
-  const lastUid = mailbox.uidNext > 0 ? mailbox.uidNext - 1 : await readLastUid(connection);
+  const isTold = mailbox.uidNext > 0;
+  const lastUid = isTold ? mailbox.uidNext - 1 : await readLastUid(connection);
   const { cursor } = folder;
   if (cursor === undefined) {
     const { path, role } = folder;
@@ -62,7 +63,7 @@ export async function openFolder(
   }
   if (cursor.uidValidity !== uidValidity) {
     await jump(folder, cursor, 'uidvalidity_changed', { uidValidity, uid: lastUid }, tools);
-  } else if (lastUid < cursor.uid || isBefore(mailbox.highestModseq, cursor.modSeq)) {
+  } else if (isBefore(mailbox.highestModseq, cursor.modSeq) || (await hasComeToFewer(cursor.uid))) {
     // What is behind the cursor is read as ever: of it the dates may be old.
     await jump(folder, cursor, 'state_lost', { uidValidity, uid: Math.min(lastUid, cursor.uid) }, tools);
   } else if (isWakingUp) {
@@ -70,6 +71,13 @@ export async function openFolder(
     await jump(folder, cursor, 'standby', { uidValidity, uid }, tools);
   }
   return Math.max(0, lastUid - (folder.cursor?.uid ?? 0));
+
+  /** Of where the last mail is nothing follows: those that were read may have been deleted. */
+  async function hasComeToFewer(uid: number): Promise<boolean> {
+    if (lastUid >= uid) return false;
+    const uidNext = isTold ? mailbox.uidNext : await askUidNext(connection);
+    return uidNext !== undefined && uidNext <= uid;
+  }
 }
 
 /** imapflow asks LIST for a folder it has not seen before it opens it; one that is refused would keep us from all folders. */
