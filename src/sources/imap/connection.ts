@@ -1,10 +1,9 @@
-import { isIP } from 'node:net';
-import type { ImapFlow, ImapFlowOptions } from 'imapflow';
+import type { ImapFlow } from 'imapflow';
 import { listenToLog } from './client-log.ts';
-import { watchForFlood } from './idle-flood.ts';
+import { createClient } from './create-client.ts';
 import { ImapError, toImapError } from './imap-error.ts';
 import { resolveHost } from './resolve-host.ts';
-import { watchForStall } from './stall.ts';
+import { type AnswerLimits, watchAnswers } from './watch-answers.ts';
 
 /** Where a mailbox is, and who asks. */
 export type ImapServer = {
@@ -44,19 +43,7 @@ export type ImapTimeouts = {
 
 export const DEFAULT_TIMEOUTS: ImapTimeouts = { connectMs: 10_000, commandMs: 15_000, roomMs: 60_000 };
 
-/** A hostile server's line; SEARCH over a million mails answers with 8 MB of numbers. */
-const MAX_LINE_BYTES = 16 * 1024 * 1024;
-/** Around a literal. */
-const RESPONSE_SPARE_BYTES = 1024 * 1024;
-const MAX_TOKENS = 200_000;
-/**
- * imapflow ends a connection that was quiet for so long. Commands have deadlines of their own and idling is watched by probes,
- * so this is for neither; a session without IDLE is quiet for as long as its owner chose to let it.
- */
-const SOCKET_TIMEOUT_MS = 30 * 60_000;
 const LOGOUT_MS = 2000;
-/** A long answer may stall for as long as so many short ones may take. */
-const STALL_COMMANDS = 3;
 
 /** One logged-in connection, used by one caller at a time. */
 export type ImapConnection = {
@@ -67,15 +54,10 @@ export type ImapConnection = {
   /**
    * Runs a command, or several in a row.
    *
-   * @param deadlineMs how long all of it may take; then the connection is closed.
-   * @param leastBytesPerSecond of a long answer: it is also closed as soon as the answer stalls, or comes more slowly.
+   * @param limits of what they answer together.
    * @throws ImapError, also when the connection ended although the command seems to have an answer.
    */
-  run<T>(
-    work: (client: ImapFlow) => Promise<T>,
-    deadlineMs?: number,
-    leastBytesPerSecond?: number,
-  ): Promise<T>;
+  run<T>(work: (client: ImapFlow) => Promise<T>, limits?: AnswerLimits): Promise<T>;
   /** Lets the server tell what comes, until the next command. Never fails: what ends it shows at that command. */
   idle(): void;
   /** `onChange` is called when the server told of mail, or the connection ended. */
@@ -119,12 +101,6 @@ export async function openConnection(
   throw new ImapError('network', `${server.host} has no address`);
 }
 
-/** Loads imapflow, which is a quarter of all that a process loads, where a mailbox is read alone. */
-async function createClient(options: ImapFlowOptions): Promise<ImapFlow> {
-  const imapflow = await import('imapflow');
-  return new imapflow.ImapFlow(options);
-}
-
 async function openAt(
   address: string,
   server: ImapServer,
@@ -133,41 +109,26 @@ async function openAt(
   signal: AbortSignal,
   onGreeted: () => void,
 ): Promise<ImapConnection> {
-  const { host, port, security, auth } = server;
+  const { host, auth } = server;
   const secret = 'pass' in auth ? auth.pass : auth.accessToken;
   const context = { host, isOauth: 'accessToken' in auth, advice: server.advice, secrets: [secret] };
   let failure: unknown;
   let unreadableRows = 0;
-  const client = await createClient({
-    // Dialled as it was judged: the name would be looked up again.
-    host: address,
-    port,
-    ...(isIP(host) === 0 && { servername: host }),
-    secure: security === 'tls',
-    doSTARTTLS: security === 'starttls',
-    auth,
-    tls: { minVersion: 'TLSv1.2', ...(tools.ca !== undefined && { ca: tools.ca }) },
-    logger: listenToLog({
-      onThrottled(error) {
-        failure ??= error;
-        // Not within its own handler: it would go on to wait on a connection that has been closed already.
-        setImmediate(() => client.close());
-      },
-      onUnreadable() {
-        unreadableRows++;
-      },
-    }),
-    disableAutoIdle: true,
-    // zlib's windows would take more memory than all the rest of an idle connection.
-    disableCompression: true,
-    clientInfo: { name: 'Mailgress', version: tools.version },
-    connectionTimeout: timeouts.connectMs,
-    greetingTimeout: timeouts.connectMs,
-    socketTimeout: SOCKET_TIMEOUT_MS,
-    maxLineLength: MAX_LINE_BYTES,
-    maxLiteralSize: tools.maxMailBytes,
-    maxResponseSize: tools.maxMailBytes + RESPONSE_SPARE_BYTES,
-    maxResponseTokens: MAX_TOKENS,
+  const logger = listenToLog({
+    onThrottled(error) {
+      failure ??= error;
+      // Not within its own handler: it would go on to wait on a connection that has been closed already.
+      setImmediate(() => client.close());
+    },
+    onUnreadable() {
+      unreadableRows++;
+    },
+  });
+  const client = await createClient(address, server, tools, timeouts, logger);
+  const { commandMs } = timeouts;
+  const watch = watchAnswers(client, { host, commandMs }, (why) => {
+    failure ??= why;
+    client.close();
   });
   // Before anything else, and for ever: an error that nobody listens to ends the process.
   let listener = () => {};
@@ -176,14 +137,13 @@ async function openAt(
     listener();
   });
   client.on('close', () => {
-    unasked?.stop();
+    watch.stop();
     listener();
   });
   client.on('exists', () => {
-    unasked?.look();
+    watch.look();
     listener();
   });
-  let unasked: ReturnType<typeof watchForFlood> | undefined;
 
   const connection: ImapConnection = {
     client,
@@ -192,16 +152,10 @@ async function openAt(
     // After BYE imapflow closes a moment later; until then its commands answer as if there were nothing.
     isOpen: () => client.usable && !client.isClosed && !client.byeReason,
     unreadableRows: () => unreadableRows,
-    async run(work, deadlineMs = timeouts.commandMs, leastBytesPerSecond = 0) {
-      unasked?.stop();
+    async run(work, limits = {}) {
       if (!connection.isOpen()) throw lost();
-      const graceMs = STALL_COMMANDS * timeouts.commandMs;
-      const stopWatching =
-        leastBytesPerSecond === 0
-          ? () => {}
-          : watchForStall(() => client.stats().received, { leastBytesPerSecond, graceMs }, giveUp);
       try {
-        const result = await withDeadline(work(client), deadlineMs);
+        const result = await watch.asked(() => work(client), limits);
         // Some commands of a connection that ends in the middle answer as if there were nothing.
         if (!connection.isOpen()) throw lost();
         return result;
@@ -210,21 +164,19 @@ async function openAt(
         // Rejected because the connection has ended, it says less than what ended it.
         if (!connection.isOpen() && !isRefusal(error)) throw lost();
         throw toImapError(error, { ...context, phase: 'session' });
-      } finally {
-        stopWatching();
       }
     },
     idle() {
       // It settles when the next command breaks it, or with the connection, which that command finds.
       client.idle().catch(() => {});
-      unasked?.stop();
-      unasked = watchForFlood(() => client.stats().received, leaveFlood);
+      watch.unasked();
     },
     onChange(onChange) {
       listener = onChange;
     },
     async end() {
-      if (connection.isOpen()) await withDeadline(client.logout(), LOGOUT_MS).catch(() => {});
+      if (connection.isOpen())
+        await watch.asked(() => client.logout(), { deadlineMs: LOGOUT_MS }).catch(() => {});
       client.close();
     },
     close: () => client.close(),
@@ -240,42 +192,11 @@ async function openAt(
     return toImapError(ended, { ...context, phase: 'session' });
   }
 
-  function leaveFlood(): void {
-    failure ??= new ImapError('protocol', `${host} sends without end although nothing was asked`);
-    client.close();
-  }
-
-  function giveUp(): void {
-    failure ??= new ImapError(
-      'network',
-      `${host} has stopped in the middle of an answer, or sends it too slowly`,
-    );
-    client.close();
-  }
-
-  /** Closes what does not answer: whatever comes later would be taken for the answer to the next command. */
-  async function withDeadline<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(
-          new ImapError('network', `${host} has not answered for ${Math.round(deadlineMs / 1000)} seconds`),
-        );
-        client.close();
-      }, deadlineMs);
-    });
-    try {
-      return await Promise.race([work, late]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
   const abort = () => client.close();
   signal.addEventListener('abort', abort, { once: true });
   try {
     signal.throwIfAborted();
-    await withDeadline(client.connect(), 3 * timeouts.connectMs);
+    await watch.asked(() => client.connect(), { deadlineMs: 3 * timeouts.connectMs });
     signal.throwIfAborted();
     // imapflow would ask for an EMAILID then; a Gmail mail goes by its X-GM-MSGID on every path.
     if (client.capabilities.has('X-GM-EXT-1')) client.capabilities.delete('OBJECTID');

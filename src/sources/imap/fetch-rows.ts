@@ -1,6 +1,7 @@
 import type { FetchMessageObject, FetchQueryObject } from 'imapflow';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
+import { SHORT_ANSWER_BYTES } from './watch-answers.ts';
 
 export type RowsWanted = {
   /** Rows of other mails are dropped as they come: a server may tell of any, with their bytes. */
@@ -41,8 +42,8 @@ export async function fetchRows(
       }
       return rows;
     },
-    deadlineMs,
-    leastBytesPerSecond,
+    // Rows are not all that can come.
+    { deadlineMs, leastBytesPerSecond, mostBytes: mostBytes + SHORT_ANSWER_BYTES },
   );
 }
 

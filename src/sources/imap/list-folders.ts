@@ -3,7 +3,8 @@ import type { ImapConnection } from './connection.ts';
 
 type Namespaces = NonNullable<ImapConnection['client']['namespaces']>;
 
-const LIST_DEADLINE_MS = 30_000;
+/** Of some accounts there are ten thousands. */
+const LIST_LIMITS = { deadlineMs: 30_000, mostBytes: 8 * 1024 * 1024 };
 
 /**
  * All folders of the account, in the order of LIST, and those of others that it may read: the namespaces of the server tell which
@@ -12,7 +13,7 @@ const LIST_DEADLINE_MS = 30_000;
  * @throws ImapError
  */
 export async function listFolders(connection: ImapConnection): Promise<ListedFolder[]> {
-  const listed = await connection.run((client) => client.list({ listOnly: true }), LIST_DEADLINE_MS);
+  const listed = await connection.run((client) => client.list({ listOnly: true }), LIST_LIMITS);
   const { namespaces } = connection.client;
   return listed.map((folder) => ({
     ...folder,

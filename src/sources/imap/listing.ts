@@ -5,6 +5,7 @@ import type { ImapConnection } from './connection.ts';
 import { fetchRows, isRefusedFetch } from './fetch-rows.ts';
 import { ImapError } from './imap-error.ts';
 import { refuseUidToCome } from './last-uid.ts';
+import { SHORT_ANSWER_BYTES } from './watch-answers.ts';
 
 /** A mail as the server lists it, without its bytes. */
 export type ListedMail = {
@@ -26,6 +27,10 @@ export const LISTING_PAGE = 500;
 /** A step of the UID so large is not believed without asking the server where it stands. */
 const SUSPICIOUS_STEP = 100_000;
 const LISTING_DEADLINE_MS = 60_000;
+/** What is read of one search: some 16 MB, as long as a line may be. */
+const MOST_NUMBERS = 1_400_000;
+/** Ten digits and a space. */
+const BYTES_PER_NUMBER = 11;
 /** A page of rows with long labels is no tenth of it. */
 export const MOST_LISTING_BYTES = 8 * 1024 * 1024;
 
@@ -152,7 +157,12 @@ export async function searchUids(
   query: { uid?: string; since?: Date; before?: Date; gmraw?: string },
   after = 0,
 ): Promise<number[]> {
-  const found = await connection.run((client) => client.search(query, { uid: true }), LISTING_DEADLINE_MS);
+  const { mailbox } = connection.client;
+  const exists = mailbox === false ? 0 : mailbox.exists;
+  const found = await connection.run((client) => client.search(query, { uid: true }), {
+    deadlineMs: LISTING_DEADLINE_MS,
+    mostBytes: SHORT_ANSWER_BYTES + BYTES_PER_NUMBER * Math.min(exists, MOST_NUMBERS),
+  });
   if (!Array.isArray(found)) throw new ImapError('protocol', 'the server refuses to search');
   return found.filter((uid) => isUid(uid) && uid > after).sort((a, b) => a - b);
 }

@@ -1,24 +1,23 @@
-/** What comes while idling is a line for each change; each costs the process a moment, and a server could send them without end. */
-const MAX_BYTES = 1024 * 1024;
-const LOOK_MS = 1000;
-
 /**
- * Watches what comes unasked, from now on. Looked at by a timer, and whenever a caller knows of more: a flood may keep the timer
+ * Watches how much comes, from now on. Looked at by a timer, and whenever a caller knows of more: a flood may keep the timer
  * waiting.
  *
  * @param readBytes how many have come so far.
+ * @param mostBytes each line costs the process a moment, and a server could send them without end.
+ * @param lookMs how often it is looked at.
  * @param onFlood called once, when it is too much.
  */
 export function watchForFlood(
   readBytes: () => number,
+  { mostBytes, lookMs }: { mostBytes: number; lookMs: number },
   onFlood: () => void,
 ): { look: () => void; stop: () => void } {
   const before = readBytes();
-  const timer = setInterval(look, LOOK_MS).unref();
+  const timer = setInterval(look, lookMs).unref();
   let isOver = false;
 
   function look(): void {
-    if (isOver || readBytes() - before <= MAX_BYTES) return;
+    if (isOver || readBytes() - before <= mostBytes) return;
     stop();
     onFlood();
   }
