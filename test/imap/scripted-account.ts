@@ -50,6 +50,8 @@ export async function startScriptedAccount(options: {
   uidValidity?: number;
   /** It does not say UIDNEXT anywhere. */
   isSilentOnUidNext?: boolean;
+  /** It looks at so many mails a command, the highest, and says so or not (RFC 9738). */
+  messageLimit?: { count: number; isSaid: boolean };
   handlers?: Handlers;
 }): Promise<ScriptedAccount> {
   const items = new Map<ScriptedMailbox['mails'][number], Record<string, string>>();
@@ -84,6 +86,14 @@ export async function startScriptedAccount(options: {
     return `* STATUS "${path}" (MESSAGES ${mailbox.mails.length}${uidNext} UIDVALIDITY ${mailbox.uidValidity})`;
   };
 
+  function cut(rows: readonly Buffer[]): { rows: readonly Buffer[]; code: string } {
+    const { count, isSaid } = options.messageLimit ?? { count: rows.length, isSaid: false };
+    if (rows.length <= count) return { rows, code: '' };
+    const looked = rows.slice(-count);
+    const lowest = /UID (\d+)/.exec(String(looked[0]))?.[1];
+    return { rows: looked, code: isSaid ? `[MESSAGELIMIT ${count} ${lowest}] ` : '' };
+  }
+
   const fetch: CommandHandler = ({ name, args }, session) => {
     const folder = selections.get(session);
     if (folder === undefined) return '$tag BAD no folder is selected';
@@ -96,9 +106,8 @@ export async function startScriptedAccount(options: {
       const instead = account.onFetchBytes(uids, session);
       if (instead !== undefined) return instead;
     }
-    const isUid = name === 'UID FETCH';
-    const rows = folder.mailbox.fetch(set, asked, isUid).map((row) => withItems(row, folder, asked, items));
-    return [...rows, '$tag OK fetched'];
+    const { rows, code } = cut(folder.mailbox.fetch(set, asked, name === 'UID FETCH'));
+    return [...rows.map((row) => withItems(row, folder, asked, items)), `$tag OK ${code}fetched`];
   };
 
   const search: CommandHandler = ({ args }, session) => {
@@ -108,13 +117,13 @@ export async function startScriptedAccount(options: {
     const set = /\bUID ([\d:*,]+)/.exec(args)?.[1] ?? (isLast ? '*' : '1:*');
     const since = /\bSINCE "?([\w-]+)/.exec(args)?.[1];
     const raw = /X-GM-RAW "?([^"]+)/.exec(args)?.[1];
-    const found = folder.mailbox
-      .fetch(set, 'UID INTERNALDATE', true)
+    const { rows, code } = cut(folder.mailbox.fetch(set, 'UID INTERNALDATE', true));
+    const found = rows
       .map(String)
       .filter((row) => since === undefined || dateOf(row) >= Date.parse(since))
       .map((row) => Number(/UID (\d+)/.exec(row)?.[1]))
       .filter((uid) => raw === undefined || account.gmailSearches.get(raw)?.has(uid));
-    return [`* SEARCH ${found.join(' ')}`.trimEnd(), '$tag OK searched'];
+    return [`* SEARCH ${found.join(' ')}`.trimEnd(), `$tag OK ${code}searched`];
   };
 
   const server = await startScriptedServer({

@@ -2,6 +2,7 @@ import type { ImapFlow } from 'imapflow';
 import { listenToLog } from './client-log.ts';
 import { createClient } from './create-client.ts';
 import { ImapError, toImapError } from './imap-error.ts';
+import { listenToMessageLimit, type MessageLimit } from './message-limit.ts';
 import { resolveHost } from './resolve-host.ts';
 import { type AnswerLimits, watchAnswers } from './watch-answers.ts';
 
@@ -46,7 +47,7 @@ export const DEFAULT_TIMEOUTS: ImapTimeouts = { connectMs: 10_000, commandMs: 15
 const LOGOUT_MS = 2000;
 
 /** One logged-in connection, used by one caller at a time. */
-export type ImapConnection = {
+export type ImapConnection = MessageLimit & {
   readonly client: ImapFlow;
   /** Whether it can be told of new mail. */
   hasIdle(): boolean;
@@ -152,6 +153,7 @@ async function openAt(
     // After BYE imapflow closes a moment later; until then its commands answer as if there were nothing.
     isOpen: () => client.usable && !client.isClosed && !client.byeReason,
     unreadableRows: () => unreadableRows,
+    ...listenToMessageLimit(client),
     async run(work, limits = {}) {
       if (!connection.isOpen()) throw lost();
       try {

@@ -18,7 +18,7 @@ const MOST_ROWS = 10_000;
 /**
  * The rows that a FETCH of the selected folder answers, by UID.
  *
- * @throws ImapError, `protocol` for an answer beyond measure.
+ * @throws ImapError, `protocol` for an answer beyond measure; one about some of the mails alone is as good as a refusal.
  */
 export async function fetchRows(
   connection: ImapConnection,
@@ -30,6 +30,7 @@ export async function fetchRows(
     async (client) => {
       const rows: FetchMessageObject[] = [];
       const before = client.stats().received;
+      const partialBefore = connection.partialAnswers();
       for await (const row of client.fetch(range, query, { uid: true })) {
         if (isWanted(row)) rows.push(row);
         const bytes = client.stats().received - before;
@@ -39,6 +40,10 @@ export async function fetchRows(
           'protocol',
           `the server answers FETCH with more than was asked for (${bytes} bytes)`,
         );
+      }
+      if (connection.partialAnswers() > partialBefore) {
+        const what = 'the server fetches some of the mails alone (MESSAGELIMIT)';
+        throw new ImapError('protocol', what, { refused: 'FETCH' });
       }
       return rows;
     },

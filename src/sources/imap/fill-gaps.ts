@@ -2,11 +2,12 @@ import { keyOfIdentity } from '../../core/dedupe.ts';
 import { afterFailedTry, type DueStub, type StubResult } from '../../core/stub.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
-import { LISTING_PAGE, listMails, mayBeOfMails, rangesOf, searchUids, withUndescribed } from './listing.ts';
+import { listMails, mayBeOfMails, pageOf, rangesOf, withUndescribed } from './listing.ts';
 import { dayBefore } from './open-folder.ts';
 import { mailPlaceOf, parseMailPlace } from './place.ts';
 import type { Folder, FolderTools } from './read-folder.ts';
 import { readMails } from './read-mails.ts';
+import { searchFirst, searchUids } from './search-uids.ts';
 import { type FolderGap, held } from './session-store.ts';
 
 /*
@@ -15,8 +16,8 @@ import { type FolderGap, held } from './session-store.ts';
  */
 
 const SECOND_MS = 1000;
-/** UIDs that one search looks at: over all of a large folder it would be told the same millions for each page. */
-const SEARCH_REACH = 20_000;
+/** Where a folder has nothing of the time: then new mail comes first again. */
+const MOST_SEARCHES = 16;
 const UNLISTED_AFTER_STRIKES = 2;
 
 /**
@@ -33,15 +34,12 @@ export async function listGapPage(
   const { cursor, path } = folder;
   if (cursor === undefined)
     throw new ImapError('internal', 'a gap of a folder is listed before it was opened');
-  let after = gap.pageToken === null ? 0 : Number(gap.pageToken);
-  let uids: number[] = [];
+  const after = gap.pageToken === null ? 0 : Number(gap.pageToken);
   // What is behind the cursor is read without this.
-  for (let reach = SEARCH_REACH; uids.length === 0 && after < cursor.uid; reach *= 4) {
-    const end = Math.min(after + reach, cursor.uid);
-    uids = await searchUids(connection, { uid: `${after + 1}:${end}`, since: dayBefore(gap.since) }, after);
-    if (uids.length <= LISTING_PAGE) after = end;
-  }
-  const page = uids.slice(0, LISTING_PAGE);
+  const wish = { end: cursor.uid, since: dayBefore(gap.since), mostSearches: MOST_SEARCHES };
+  const isListed = after >= cursor.uid;
+  const { uids, to } = isListed ? { uids: [], to: after } : await searchFirst(connection, after, wish);
+  const page = uids.slice(0, pageOf(connection));
   const listed =
     gap.strikes < UNLISTED_AFTER_STRIKES
       ? await listMails(connection, page, scope).catch(async (error) => {
@@ -60,7 +58,7 @@ export async function listGapPage(
     providerId: mailPlaceOf(path, cursor.uidValidity, uid),
     key: keyOfIdentity(identity) ?? null,
   }));
-  const reached = uids.length > page.length ? (page.at(-1) ?? after) : after;
+  const reached = uids.length > page.length ? (page.at(-1) ?? to) : to;
   const next = reached < cursor.uid ? String(reached) : null;
   const { uidValidity } = cursor;
   held(await store.keepGapPage(gap, { stubs, listed: wanted.length, next }, { path, uidValidity }));
@@ -138,7 +136,8 @@ export async function fetchStubs(
     const unlisted = uids.filter((uid) => !isThere.has(uid));
     // What a listing leaves out may be there all the same.
     if (unlisted.length > 0) {
-      for (const uid of await searchUids(connection, { uid: rangesOf(unlisted) })) isThere.add(uid);
+      for (const uid of await searchUids(connection, { uid: rangesOf(unlisted) }, unlisted.length))
+        isThere.add(uid);
     }
     const mails = withUndescribed(
       uids.filter((uid) => isThere.has(uid)),

@@ -1,6 +1,7 @@
 import type { ImapConnection } from './connection.ts';
 import { isRefusedFetch } from './fetch-rows.ts';
 import { ImapError } from './imap-error.ts';
+import { searchUids } from './search-uids.ts';
 
 /*
  * How far the server has come in the selected folder. imapflow's own UIDNEXT is no witness: it moves with whatever row it is told.
@@ -25,8 +26,8 @@ export async function readLastUid(connection: ImapConnection): Promise<number> {
     if (!isRefusedFetch(error, connection)) throw error;
   }
   // It may be the very mail that cannot be had: a search does not look at it.
-  const found = await connection.run((client) => client.search({ seq: '*' }, { uid: true }));
-  return Array.isArray(found) ? (found.at(-1) ?? 0) : 0;
+  const [uid = 0] = await searchUids(connection, { seq: '*' }, 1);
+  return uid;
 }
 
 /** @throws ImapError `protocol` for a UID of the selected folder that the server has not given out, as it says when asked. */

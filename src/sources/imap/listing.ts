@@ -5,7 +5,7 @@ import type { ImapConnection } from './connection.ts';
 import { fetchRows, isRefusedFetch } from './fetch-rows.ts';
 import { ImapError } from './imap-error.ts';
 import { refuseUidToCome } from './last-uid.ts';
-import { SHORT_ANSWER_BYTES } from './watch-answers.ts';
+import { isUid, MAX_UID, searchFirst, searchWhole } from './search-uids.ts';
 
 /** A mail as the server lists it, without its bytes. */
 export type ListedMail = {
@@ -20,17 +20,11 @@ export type ListedMail = {
   isDescribed: boolean;
 };
 
-/** UIDs are unsigned 32-bit numbers, not 0 (RFC 9051, 2.3.1.1). */
-const MAX_UID = 2 ** 32 - 1;
 /** Mails listed at once: a page of the answer, and a command line that any server takes. Yahoo allows 1,000. */
 export const LISTING_PAGE = 500;
 /** A step of the UID so large is not believed without asking the server where it stands. */
 const SUSPICIOUS_STEP = 100_000;
 const LISTING_DEADLINE_MS = 60_000;
-/** What is read of one search: some 16 MB, as long as a line may be. */
-const MOST_NUMBERS = 1_400_000;
-/** Ten digits and a space. */
-const BYTES_PER_NUMBER = 11;
 /** A page of rows with long labels is no tenth of it. */
 export const MOST_LISTING_BYTES = 8 * 1024 * 1024;
 
@@ -50,31 +44,43 @@ export async function listMailsBehind(
   limit = LISTING_PAGE,
 ): Promise<{ mails: ListedMail[]; hasMore: boolean }> {
   if (after >= MAX_UID) return { mails: [], hasMore: false };
-  if (expected !== undefined && expected <= LISTING_PAGE) {
+  if (expected !== undefined && expected <= pageOf(connection)) {
     // `n:*` always answers the last mail, also one before n (RFC 9051, 6.4.4.1): what is not behind is dropped.
     const unreadable = connection.unreadableRows();
     const mails = await unlessRefused(connection, fetchListing(connection, `${after + 1}:*`, after, scope));
-    if (mails !== undefined && connection.unreadableRows() === unreadable) {
+    // As many as it looks at: there may be more before them.
+    const isCut = mails !== undefined && mails.length >= connection.messageLimit();
+    if (mails !== undefined && !isCut && connection.unreadableRows() === unreadable) {
       const all = await withOmitted(connection, after, mails);
-      return { mails: all.slice(0, LISTING_PAGE), hasMore: all.length > LISTING_PAGE };
+      if (all !== undefined) return { mails: all.slice(0, LISTING_PAGE), hasMore: all.length > LISTING_PAGE };
     }
     // Behind a row that nobody could read the cursor would pass its mail: a search names it all the same.
   }
-  const uids = await searchUids(connection, { uid: `${after + 1}:*` }, after);
-  const mails = await listFirst(connection, uids, limit, after, scope);
-  return { mails, hasMore: uids.length > mails.length };
+  const { uids, isEnd } = await searchFirst(connection, after, {});
+  const mails = await listFirst(connection, uids, Math.min(limit, pageOf(connection)), after, scope);
+  return { mails, hasMore: !isEnd || uids.length > mails.length };
 }
 
-/** With those between them that the server left out and a search finds. Most UIDs that are not listed have gone. */
+/** Mails listed at once. */
+export function pageOf(connection: ImapConnection): number {
+  return Math.min(LISTING_PAGE, connection.messageLimit());
+}
+
+/**
+ * With those between them that the server left out and a search finds; undefined if it has looked at some alone. Most UIDs that are
+ * not listed have gone.
+ */
 async function withOmitted(
   connection: ImapConnection,
   after: number,
   mails: readonly ListedMail[],
-): Promise<ListedMail[]> {
+): Promise<ListedMail[] | undefined> {
   const last = mails.at(-1)?.uid ?? after;
   if (last - after === mails.length) return [...mails];
-  const found = await searchUids(connection, { uid: `${after + 1}:${last}` }, after);
-  const uids = new Set([...mails.map(({ uid }) => uid), ...found.filter((uid) => uid < last)]);
+  const found = await searchWhole(connection, { uid: `${after + 1}:${last}` }, last - after);
+  if (found === undefined) return undefined;
+  const between = found.filter((uid) => uid > after && uid < last);
+  const uids = new Set([...mails.map(({ uid }) => uid), ...between]);
   return withUndescribed(
     [...uids].sort((a, b) => a - b),
     mails,
@@ -147,26 +153,6 @@ export async function listMails(
   return withUndescribed(uids, mails ?? []);
 }
 
-/**
- * UIDs of the selected folder that match, in their order, behind `after`.
- *
- * @throws ImapError also when the server refuses the search.
- */
-export async function searchUids(
-  connection: ImapConnection,
-  query: { uid?: string; since?: Date; before?: Date; gmraw?: string },
-  after = 0,
-): Promise<number[]> {
-  const { mailbox } = connection.client;
-  const exists = mailbox === false ? 0 : mailbox.exists;
-  const found = await connection.run((client) => client.search(query, { uid: true }), {
-    deadlineMs: LISTING_DEADLINE_MS,
-    mostBytes: SHORT_ANSWER_BYTES + BYTES_PER_NUMBER * Math.min(exists, MOST_NUMBERS),
-  });
-  if (!Array.isArray(found)) throw new ImapError('protocol', 'the server refuses to search');
-  return found.filter((uid) => isUid(uid) && uid > after).sort((a, b) => a - b);
-}
-
 async function fetchListing(
   connection: ImapConnection,
   range: string,
@@ -227,10 +213,6 @@ function undescribed(uid: number): ListedMail {
     labels: new Set(),
     isDescribed: false,
   };
-}
-
-function isUid(uid: unknown): uid is number {
-  return typeof uid === 'number' && Number.isSafeInteger(uid) && uid > 0 && uid <= MAX_UID;
 }
 
 /** @param scope what an EMAILID is unique in. */

@@ -3,9 +3,10 @@ import type { FolderCursor } from '../../core/imap-folder.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { askUidNext, readLastUid } from './last-uid.ts';
-import { LISTING_PAGE, listMails, searchUids } from './listing.ts';
+import { listMails, pageOf } from './listing.ts';
 import { placeOf } from './place.ts';
 import type { Folder, FolderTools } from './read-folder.ts';
+import { searchFirst } from './search-uids.ts';
 import { held } from './session-store.ts';
 
 /*
@@ -127,11 +128,15 @@ async function findWakingUid(
   { scope, wakesFrom }: FolderTools,
 ): Promise<number> {
   const since = new Date(wakesFrom.getTime() - STANDBY_MARGIN_MS);
-  const uids = await searchUids(connection, { since: dayBefore(since) });
-  for (let at = 0; at < uids.length; at += LISTING_PAGE) {
-    const mails = await listMails(connection, uids.slice(at, at + LISTING_PAGE), scope);
-    const first = mails.find(({ internalDate }) => internalDate === null || internalDate >= since);
-    if (first !== undefined) return first.uid - 1;
+  const size = pageOf(connection);
+  for (let after = 0; after < lastUid; ) {
+    const { uids, to } = await searchFirst(connection, after, { end: lastUid, since: dayBefore(since) });
+    for (let at = 0; at < uids.length; at += size) {
+      const mails = await listMails(connection, uids.slice(at, at + size), scope);
+      const first = mails.find(({ internalDate }) => internalDate === null || internalDate >= since);
+      if (first !== undefined) return first.uid - 1;
+    }
+    after = to;
   }
   return lastUid;
 }

@@ -2,9 +2,10 @@ import type { FolderCursor, PassedMail } from '../../core/imap-folder.ts';
 import type { ImapConnection } from './connection.ts';
 import { ImapError } from './imap-error.ts';
 import { refuseUidToCome } from './last-uid.ts';
-import { LISTING_PAGE, listMailsBehind, mayBeOfMails, searchUids } from './listing.ts';
+import { LISTING_PAGE, listMailsBehind, mayBeOfMails } from './listing.ts';
 import { mailPlaceOf } from './place.ts';
 import { type MailResult, type ReadTools, readMails } from './read-mails.ts';
+import { searchFirst } from './search-uids.ts';
 import { held, type SessionStore } from './session-store.ts';
 
 /*
@@ -99,7 +100,8 @@ export async function readFolder(
 
   /** By a search, which does not look at it: it may end connections as soon as it is listed. */
   async function passFirst(after: number): Promise<boolean> {
-    const [uid] = await searchUids(connection, { uid: `${after + 1}:*` }, after);
+    const { uids } = await searchFirst(connection, after, {});
+    const [uid] = uids;
     if (uid === undefined) return false;
     // By a UID that was made up the cursor would pass what is still to get one.
     await refuseUidToCome(connection, uid);

@@ -6,7 +6,8 @@ import type { ImapConnection } from './connection.ts';
 import { type Fetched, fetchMails } from './fetch-mails.ts';
 import { gmailLabelsOf } from './gmail-labels.ts';
 import { refuseUidToCome } from './last-uid.ts';
-import { type ListedMail, rangesOf, searchUids } from './listing.ts';
+import { type ListedMail, rangesOf } from './listing.ts';
+import { searchUids } from './search-uids.ts';
 import type { SessionStore, TakeMail } from './session-store.ts';
 
 /** What became of a listed mail. All but `retry` are final, and durable. */
@@ -136,7 +137,7 @@ async function readCategories(
   if (!connection.has('X-GM-EXT-1') || inInbox.length === 0) return found;
   const uid = rangesOf(inInbox.map((mail) => mail.uid));
   for (const [label, category] of Object.entries(CATEGORIES)) {
-    for (const one of await searchUids(connection, { uid, gmraw: `category:${category}` })) {
+    for (const one of await searchUids(connection, { uid, gmraw: `category:${category}` }, inInbox.length)) {
       found.set(one, [...(found.get(one) ?? []), label]);
     }
   }
