@@ -122,6 +122,38 @@ export async function deleteEndpoint(sql: Sql, id: Id<'ep'>): Promise<boolean> {
   return rows.length > 0;
 }
 
+/** So many at a time keep within the deadline of a statement. */
+const MOST_AT_ONCE = 5000;
+
+/**
+ * Deletes pending deliveries whose endpoint is gone: a statement that began before `deleteEndpoint` may have made some after it.
+ * One probe of the index of what is pending for each endpoint, and a part of what it finds: call again until it answers 0.
+ */
+export async function deletePendingOfNoEndpoint(sql: Sql): Promise<number> {
+  const rows = await sql`
+    WITH RECURSIVE waiting AS (
+      (SELECT endpoint_id FROM deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
+      UNION ALL
+      SELECT next.endpoint_id FROM waiting CROSS JOIN LATERAL (
+        SELECT endpoint_id FROM deliveries
+        WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
+        ORDER BY endpoint_id LIMIT 1
+      ) next
+    ), gone AS (
+      SELECT endpoint_id FROM waiting WHERE NOT EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id)
+    )
+    DELETE FROM deliveries WHERE status = 'pending' AND id IN (
+      SELECT of_it.id FROM gone CROSS JOIN LATERAL (
+        SELECT id FROM deliveries
+        WHERE endpoint_id = gone.endpoint_id AND status = 'pending'
+        LIMIT ${MOST_AT_ONCE}
+      ) of_it
+      LIMIT ${MOST_AT_ONCE}
+    )
+    RETURNING id`;
+  return rows.length;
+}
+
 /** Makes a new secret; for another day each webhook is signed with both. */
 export async function rotateEndpointSecret(
   sql: Sql,
