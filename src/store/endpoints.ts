@@ -171,14 +171,37 @@ export async function rotateEndpointSecret(
   return row && { endpoint: toEndpoint(row), secret };
 }
 
-/** Takes deliveries again; what is pending goes on. */
+/**
+ * Takes deliveries again, first what is pending: what waits for its next try is due at once. Safe to repeat.
+ *
+ * That is made due before the endpoint is enabled: then nothing that fails anew is among it, and nothing new is before it.
+ */
 export async function enableEndpoint(sql: Sql, id: Id<'ep'>): Promise<Endpoint | undefined> {
+  const [clock] = await sql<[{ now: Date }]>`SELECT now()`;
+  while ((await endWaits(sql, id, clock.now)) > 0);
   const [row] = await sql<EndpointRow[]>`
     UPDATE endpoints SET is_enabled = true, disabled_reason = NULL,
       failing_since = NULL, recent_failures = 0, recent_failures_since = NULL
     WHERE id = ${uuidOf(id)}
     RETURNING ${columns(sql)}`;
   return row && toEndpoint(row);
+}
+
+/**
+ * Makes due what a disabled endpoint failed to take and was to be tried later. All of it at one time, so that the oldest is first. Not
+ * what rules hold, nor what is parked in a lane. A part of it: call again until it answers 0.
+ */
+async function endWaits(sql: Sql, id: Id<'ep'>, at: Date): Promise<number> {
+  const rows = await sql`
+    UPDATE deliveries SET next_attempt_at = ${at}
+    WHERE id IN (
+      SELECT deliveries.id FROM deliveries JOIN endpoints ON endpoints.id = endpoint_id AND NOT is_enabled
+      WHERE endpoint_id = ${uuidOf(id)} AND status = 'pending' AND next_attempt_at > now() AND next_attempt_at < 'infinity'
+        AND attempts > 0 AND rule IS NULL AND lease_owner IS NULL
+      ORDER BY next_attempt_at LIMIT ${MOST_AT_ONCE}
+    ) AND status = 'pending' AND lease_owner IS NULL
+    RETURNING id`;
+  return rows.length;
 }
 
 /**
