@@ -2,6 +2,7 @@ import type { Sql } from 'postgres';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Rules } from '../core/rules.ts';
 import type { Lane } from './lanes.ts';
+import type { OlderSecret } from './secrets.ts';
 
 /*
  * Claims and records are committed without waiting for the disk. What a crash of PostgreSQL takes back, for a fraction
@@ -45,6 +46,7 @@ export type ClaimedDelivery = {
     secret: Uint8Array;
     previousSecret: Uint8Array | null;
     previousSecretUntil: Date | null;
+    olderSecrets: OlderSecret[];
   };
 };
 
@@ -147,7 +149,8 @@ export async function claimDueDeliveries(
            CASE events.type WHEN 'message.received' THEN messages.document ELSE events.data END::text AS data,
            endpoints.id AS "endpointId", endpoints.url, endpoints.secret,
            endpoints.previous_secret AS "previousSecret",
-           endpoints.previous_secret_until AS "previousSecretUntil", room.free, room.share, set_config('synchronous_commit', 'off', true)
+           endpoints.previous_secret_until AS "previousSecretUntil",
+           endpoints.older_secrets AS "olderSecrets", room.free, room.share, set_config('synchronous_commit', 'off', true)
     FROM claimed
     JOIN room ON room.endpoint_id = claimed.endpoint_id
     JOIN endpoints ON endpoints.id = claimed.endpoint_id
@@ -214,6 +217,7 @@ type ClaimRow = {
   secret: Uint8Array;
   previousSecret: Uint8Array | null;
   previousSecretUntil: Date | null;
+  olderSecrets: OlderSecret[];
   /** How many its endpoint could take before this claim, and how many this claim had for it. */
   free: number;
   share: number;
@@ -250,6 +254,7 @@ function toClaimedDelivery(row: ClaimRow, owner: string): ClaimedDelivery {
       secret: row.secret,
       previousSecret: row.previousSecret,
       previousSecretUntil: row.previousSecretUntil,
+      olderSecrets: row.olderSecrets,
     },
   };
 }

@@ -154,7 +154,10 @@ export async function deletePendingOfNoEndpoint(sql: Sql): Promise<number> {
   return rows.length;
 }
 
-/** Makes a new secret; for another day each webhook is signed with both. */
+/**
+ * Makes a new secret; for another day each webhook is signed with the one before as well. So it is when there are several rotations
+ * within that day, since an answer may be lost and the call repeated: of the secrets before, the newest four sign.
+ */
 export async function rotateEndpointSecret(
   sql: Sql,
   keyring: Keyring,
@@ -165,6 +168,10 @@ export async function rotateEndpointSecret(
     UPDATE endpoints SET
       secret = ${keyring.seal(secret, secretContext(id))},
       previous_secret = secret,
+      older_secrets = CASE WHEN previous_secret_until > now() THEN jsonb_path_query_array(
+        jsonb_build_array(jsonb_build_object(
+          'sealed', encode(previous_secret, 'hex'), 'until', previous_secret_until)) || older_secrets,
+        '$[0 to 2]') ELSE '[]' END,
       previous_secret_until = now() + ${ROTATION_OVERLAP_MS}::int * interval '1 millisecond'
     WHERE id = ${uuidOf(id)}
     RETURNING ${columns(sql)}`;
