@@ -18,6 +18,8 @@ const MAIL: RuledMail = {
   bcc: [],
   subject: 'Invoice 42: Überfällig [urgent]',
   placement: 'inbox',
+  labels: ['INBOX'],
+  folder: null,
   category: { ...NO_CATEGORY, list: { id: 'l', name: null, unsubscribe: '', oneClick: false } },
   attachments: [
     {
@@ -31,6 +33,7 @@ const MAIL: RuledMail = {
     },
   ],
   sizeBytes: 1000,
+  truncated: false,
 };
 
 const AT = new Date('2026-11-26T12:00:00Z');
@@ -107,6 +110,61 @@ describe('a rule', () => {
     test(`${JSON.stringify(rules)} ${isSent ? 'takes' : 'leaves out'} ${what}`, () =>
       assert.deepEqual(verdictOf(rules, mail), isSent ? { send: true } : { skip: name }));
   }
+});
+
+describe('of a mail that is known by its headers alone', () => {
+  const headersOnly: Partial<RuledMail> = { truncated: true, attachments: [], category: NO_CATEGORY };
+  const bounce = { action: null, recipients: [], originalMessageId: null } as never;
+  const rows: [rules: Record<string, unknown>, isSent: boolean | 'guess', mail?: Partial<RuledMail>][] = [
+    [{ hasAttachment: true }, 'guess'],
+    [{ hasAttachment: false }, 'guess'],
+    [{ maxSizeBytes: 1000 }, 'guess'],
+    [{ maxSizeBytes: 999 }, false],
+    [{ category: ['bounce'] }, 'guess'],
+    [{ category: ['complaint'] }, 'guess'],
+    [{ category: ['calendar', 'list'] }, 'guess'],
+    [{ category: ['none'] }, 'guess'],
+    [{ category: ['list'] }, false],
+    [{ category: ['autoReply', 'list'] }, false],
+    [{ category: ['autoReply'] }, true, { category: { ...NO_CATEGORY, autoReply: true } }],
+    [{ category: ['bounce', 'autoReply'] }, true, { category: { ...NO_CATEGORY, autoReply: true } }],
+    [{ category: ['none'] }, false, { category: { ...NO_CATEGORY, autoReply: true } }],
+    [{ category: ['bounce'] }, true, { category: { ...NO_CATEGORY, bounce } }],
+    [{ placement: ['archive'] }, 'guess', { placement: 'other', labels: [] }],
+    [{ placement: ['archive'] }, false, { placement: 'other', labels: ['Label_1'] }],
+    [{ placement: ['inbox'] }, false, { placement: 'other', labels: [], folder: 'Work' }],
+    [{ placement: ['archive'] }, false],
+    [{ placement: ['inbox'] }, true],
+    [{ senders: ['@example.com'] }, true],
+    [{ senders: ['@x.example'] }, false],
+    [{ subjectContains: ['receipt'] }, false],
+    [{ subjectGroup: { windowMs: 1000 } }, true],
+  ];
+  for (const [rules, isSent, mail = {}] of rows) {
+    const [name] = Object.keys(rules);
+    const verdict = isSent === 'guess' ? { send: true, isGuess: true } : { send: true };
+    const what = { false: 'leaves it out', true: 'takes it', guess: 'takes it, for it may be one' }[
+      `${isSent}`
+    ];
+    test(`${JSON.stringify(rules)} ${what}${mail.placement ? ` in ${mail.folder ?? mail.labels}` : ''}`, () =>
+      assert.deepEqual(
+        verdictOf(rules, { ...headersOnly, ...mail }),
+        isSent === false ? { skip: name } : verdict,
+      ));
+  }
+
+  test('one rule that is open saves none that is broken', () =>
+    assert.deepEqual(verdictOf({ hasAttachment: true, maxSizeBytes: 999 }, headersOnly), {
+      skip: 'maxSizeBytes',
+    }));
+
+  test('one that is held says nothing yet: it is judged again', () => {
+    const vacation = { from: '2026-11-26T00:00:00Z', to: '2026-11-27T00:00:00Z' };
+    assert.deepEqual(verdictOf({ hasAttachment: true, vacation }, headersOnly), {
+      rule: 'vacation',
+      holdUntil: new Date('2026-11-27T00:00:00Z'),
+    });
+  });
 });
 
 describe('of several rules', () => {
