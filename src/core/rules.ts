@@ -7,13 +7,21 @@ import { holdsPattern, isAddressed } from './rules/text-patterns.ts';
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed();
 const unstorable = { error: 'must be well-formed text without U+0000' };
 
+const addressPattern = z.string().max(320).refine(isStorable, unstorable);
+
 const addressPatterns = z
+  .array(addressPattern.regex(/^(?:\*|\S*@[^\s@]+)$/, { error: 'must be an address, @domain, or *' }))
+  .min(1)
+  .max(500);
+
+/** As addresses are usually searched for, `*@domain` is `@domain`. Elsewhere in an address a `*` would match nothing but itself. */
+const newAddressPatterns = z
   .array(
-    z
-      .string()
-      .max(320)
-      .refine(isStorable, unstorable)
-      .regex(/^(?:\*|\S*@[^\s@]+)$/, { error: 'must be an address, @domain, or *' }),
+    addressPattern
+      .regex(/^(?:\*|(?:\*|[^\s*]*)@[^\s@*]+)$/, {
+        error: 'must be an address, @domain, *@domain, or *; elsewhere a * means nothing',
+      })
+      .overwrite((pattern) => (pattern.startsWith('*@') ? pattern.slice(1) : pattern)),
   )
   .min(1)
   .max(500);
@@ -76,6 +84,12 @@ export const rulesSchema = z.strictObject({
     })
     .optional()
     .describe('Of the mails of one `subjectGroup` of a tenant the first, and for so long no other'),
+});
+
+/** As they are given; those that are stored may be of a version that took more. */
+export const newRulesSchema = rulesSchema.extend({
+  senders: newAddressPatterns.optional().describe('The From: an address, @domain (or *@domain), or *'),
+  recipients: newAddressPatterns.optional().describe('One of To, Cc and Bcc'),
 });
 
 export type Rules = z.infer<typeof rulesSchema>;

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { isActiveAt } from '../../src/core/rules/active-hours.ts';
 import { holdsPattern } from '../../src/core/rules/text-patterns.ts';
-import { judge, type RuledMail, rulesSchema } from '../../src/core/rules.ts';
+import { judge, newRulesSchema, type RuledMail, rulesSchema } from '../../src/core/rules.ts';
 import { threadCpuMs } from '../support/cpu-time.ts';
 
 const MAILBOX = `mbx_${'1'.repeat(32)}`;
@@ -59,6 +59,9 @@ describe('a rule', () => {
     [{ senders: ['da@example.com'] }, false],
     [{ senders: ['@example.com'] }, true],
     [{ senders: ['@EXAMPLE.com'] }, true],
+    [{ senders: ['*@example.com'] }, true],
+    [{ senders: ['*@EXAMPLE.com'] }, true],
+    [{ senders: ['*@ample.com'] }, false],
     [{ senders: ['@ample.com'] }, false],
     [{ senders: ['@com'] }, false],
     [{ senders: ['@example.com'] }, false, { from: { name: '', address: 'a@mail.example.com' } }],
@@ -71,6 +74,7 @@ describe('a rule', () => {
     [{ recipients: ['sales+eu@shop.example'] }, true],
     [{ recipients: ['sales@shop.example'] }, false],
     [{ recipients: ['@other.example'] }, true],
+    [{ recipients: ['*@other.example'] }, true],
     [{ recipients: ['hidden@x.example'] }, true, { bcc: [{ name: '', address: 'hidden@x.example' }] }],
     [{ recipients: ['@x.example'] }, false, { to: [], cc: [] }],
     [{ subjectContains: ['invoice'] }, true],
@@ -281,6 +285,11 @@ describe('rules that can be none are refused', () => {
     { senders: ['a@'] },
     { senders: ['a\0@example.com'] },
     { senders: ['*@example.com\n'] },
+    { senders: ['a*@example.com'] },
+    { senders: ['**@example.com'] },
+    { senders: ['@*.example.com'] },
+    { senders: ['*@*'] },
+    { recipients: ['news@*'] },
     { recipients: 'a@example.com' },
     { mailboxes: ['mbx_1'] },
     { subjectContains: [''] },
@@ -298,7 +307,24 @@ describe('rules that can be none are refused', () => {
     { outside: 'wait' },
     { subjectGroup: { windowMs: 0 } },
   ])
-    test(JSON.stringify(rules), () => assert.equal(rulesSchema.safeParse(rules).success, false));
+    test(JSON.stringify(rules), () => assert.equal(newRulesSchema.safeParse(rules).success, false));
+
+  test('and where a * stands in an address, it is told what may be written', () => {
+    const { error } = newRulesSchema.safeParse({ senders: ['*@example.com', 'a*@example.com'] });
+    assert.deepEqual(
+      error?.issues.map(({ path, message }) => [path.join('.'), message]),
+      [['senders.1', 'must be an address, @domain, *@domain, or *; elsewhere a * means nothing']],
+    );
+  });
+});
+
+test('a domain written as *@domain is kept as @domain, and all else as it was given', () => {
+  const patterns = ['*@example.com', '@x.example', 'a@x.example', '*'];
+  assert.deepEqual(newRulesSchema.parse({ senders: patterns, recipients: patterns, maxSizeBytes: 1 }), {
+    senders: ['@example.com', '@x.example', 'a@x.example', '*'],
+    recipients: ['@example.com', '@x.example', 'a@x.example', '*'],
+    maxSizeBytes: 1,
+  });
 });
 
 test('a subject of nothing but marks costs a hundred patterns little', () => {
