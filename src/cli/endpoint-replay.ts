@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type Replay, replaySchema } from '../core/resources.ts';
 import { type ClientOptions, clientCommand, findMailboxId, withClient } from './client-command.ts';
 import { say, sayJson } from './print.ts';
+import { parseTime } from './time-option.ts';
 
 type ReplayOptions = ClientOptions & {
   since: string;
@@ -14,14 +15,16 @@ type ReplayOptions = ClientOptions & {
 
 export function addReplayCommand(endpoint: Command): void {
   clientCommand(endpoint, 'replay <id>', 'Send old events to an endpoint again, under the ids they had')
-    .requiredOption('--since <time>', 'events from then on, as 2026-11-01T00:00:00Z')
+    .requiredOption('--since <time>', 'events from then on, as 2026-11-01T00:00:00Z or 2026-11-01')
     .option('--until <time>', 'up to then; else up to now')
     .option('--mailbox <address or id>', 'of this mailbox alone')
     .option('--ignore-rules', "also what the endpoint's rules leave out or hold")
     .option('--wait', 'until it has come to its end')
     .action(
       withClient(async (client, options: ReplayOptions, id) => {
-        const { since, until, ignoreRules } = options;
+        const { ignoreRules } = options;
+        const since = parseTime('--since', options.since);
+        const until = options.until === undefined ? undefined : parseTime('--until', options.until);
         const mailbox =
           options.mailbox === undefined ? undefined : await findMailboxId(client, options.mailbox);
         const path = `/v1/endpoints/${encodeURIComponent(id)}/replay`;

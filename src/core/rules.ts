@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Message, placementSchema } from './message.ts';
 import { activeHoursSchema, isActiveAt, nextActiveAt } from './rules/active-hours.ts';
 import { holdsPattern, isAddressed } from './rules/text-patterns.ts';
+import { timeField } from './time-field.ts';
 
 /** What PostgreSQL's jsonb refuses: U+0000, and half a character. */
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed();
@@ -31,10 +32,8 @@ const LAST_HOLD_MS = Date.parse('9998-01-01T00:00:00Z');
 
 const vacationSchema = z
   .strictObject({
-    from: z.iso.datetime({ offset: true }),
-    to: z.iso
-      .datetime({ offset: true })
-      .refine((to) => Date.parse(to) <= LAST_HOLD_MS, { error: 'must be before the year 9998' }),
+    from: timeField,
+    to: timeField.refine((to) => Date.parse(to) <= LAST_HOLD_MS, { error: 'must be before the year 9998' }),
   })
   .refine(({ from, to }) => Date.parse(from) < Date.parse(to), {
     path: ['to'],
