@@ -2,9 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { isActiveAt } from '../../src/core/rules/active-hours.ts';
-import { holdsPattern } from '../../src/core/rules/text-patterns.ts';
-import { judge, newRulesSchema, type RuledMail, rulesSchema } from '../../src/core/rules.ts';
-import { threadCpuMs } from '../support/cpu-time.ts';
+import { judge, type RuledMail, rulesSchema } from '../../src/core/rules.ts';
 
 const MAILBOX = `mbx_${'1'.repeat(32)}`;
 const OTHER = `mbx_${'2'.repeat(32)}`;
@@ -273,70 +271,4 @@ describe('outside of its time an event', () => {
       }),
     );
   });
-});
-
-describe('rules that can be none are refused', () => {
-  const hours = { days: [1], start: '09:00', end: '18:00', timeZone: 'Europe/Paris' };
-  for (const rules of [
-    { sender: ['*'] },
-    { senders: [] },
-    { senders: ['example.com'] },
-    { senders: ['a b@example.com'] },
-    { senders: ['a@'] },
-    { senders: ['a\0@example.com'] },
-    { senders: ['*@example.com\n'] },
-    { senders: ['a*@example.com'] },
-    { senders: ['**@example.com'] },
-    { senders: ['@*.example.com'] },
-    { senders: ['*@*'] },
-    { recipients: ['news@*'] },
-    { recipients: 'a@example.com' },
-    { mailboxes: ['mbx_1'] },
-    { subjectContains: [''] },
-    { subjectContains: ['\ud800'] },
-    { placement: ['Inbox'] },
-    { category: ['newsletter'] },
-    { hasAttachment: 'yes' },
-    { maxSizeBytes: 0 },
-    { activeHours: { ...hours, end: '09:00' } },
-    { activeHours: { ...hours, timeZone: 'Mars/Olympus' } },
-    { vacation: { from: '2026-11-26T00:00:00Z', to: '2026-11-26T00:00:00Z' } },
-    { vacation: { from: '2026-11-26', to: '2026-11-27' } },
-    { vacation: { from: '2026-11-26T00:00:00Z', to: '9998-01-01T00:00:01Z' } },
-    { vacation: { from: '2026-11-26T00:00:00Z', to: '9999-12-31T23:59:59-14:00' } },
-    { outside: 'wait' },
-    { subjectGroup: { windowMs: 0 } },
-  ])
-    test(JSON.stringify(rules), () => assert.equal(newRulesSchema.safeParse(rules).success, false));
-
-  test('and where a * stands in an address, it is told what may be written', () => {
-    const { error } = newRulesSchema.safeParse({ senders: ['*@example.com', 'a*@example.com'] });
-    assert.deepEqual(
-      error?.issues.map(({ path, message }) => [path.join('.'), message]),
-      [['senders.1', 'must be an address, @domain, *@domain, or *; elsewhere a * means nothing']],
-    );
-  });
-});
-
-test('a domain written as *@domain is kept as @domain, and all else as it was given', () => {
-  const patterns = ['*@example.com', '@x.example', 'a@x.example', '*'];
-  assert.deepEqual(newRulesSchema.parse({ senders: patterns, recipients: patterns, maxSizeBytes: 1 }), {
-    senders: ['@example.com', '@x.example', 'a@x.example', '*'],
-    recipients: ['@example.com', '@x.example', 'a@x.example', '*'],
-    maxSizeBytes: 1,
-  });
-});
-
-test('a subject of nothing but marks costs a hundred patterns little', () => {
-  const subject = `a${'\u0307\u0323'.repeat(125_000)}`;
-  const startedMs = threadCpuMs();
-  const patterns = Array.from({ length: 100 }, (_, n) => `invoice ${n}`);
-  assert.equal(holdsPattern(subject, patterns), false);
-  assert.ok(threadCpuMs() - startedMs < 500);
-});
-
-test('a hostile subject costs its pattern little', () => {
-  const startedMs = threadCpuMs();
-  assert.equal(holdsPattern('a'.repeat(20_000), [`${'*a'.repeat(90)}*b`]), false);
-  assert.ok(threadCpuMs() - startedMs < 2000);
 });
