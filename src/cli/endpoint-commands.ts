@@ -4,6 +4,7 @@ import { MailgressError } from '../core/errors.ts';
 import { attemptSchema, deliverySchema, type Endpoint, endpointSchema } from '../core/resources.ts';
 import type { Client } from './client.ts';
 import { type ClientOptions, clientCommand, listAll, withClient } from './client-command.ts';
+import { expectEnabled } from './endpoint-enabled.ts';
 import { addReplayCommand } from './endpoint-replay.ts';
 import { addSettingOptions, type SettingOptions, settingsOf } from './endpoint-settings.ts';
 import { say, sayJson, table } from './print.ts';
@@ -98,13 +99,16 @@ function stateOf({ enabled, disabledReason, failingSince }: Endpoint): string {
   return failingSince === null ? 'enabled' : `failing since ${failingSince}`;
 }
 
+const IDLE = 'nothing is sent to it';
+
 function addTest(endpoint: Command): void {
   clientCommand(endpoint, 'test <id>', 'Send an endpoint.test event, and say what came back').action(
     withClient(async (client, options, id) => {
+      await expectEnabled(client, id, IDLE);
       const queued = z
         .object({ deliveryId: z.string() })
         .parse(await client.call('POST', `/v1/endpoints/${encodeURIComponent(id)}/test`));
-      const attempt = await waitForAttempt(client, queued.deliveryId);
+      const attempt = await waitForAttempt(client, id, queued.deliveryId);
       if (options.json) return sayJson(attempt);
       say(
         `${attempt.statusCode ?? attempt.errorCode} in ${attempt.durationMs} ms  ${attempt.error ?? 'delivered'}`,
@@ -117,7 +121,11 @@ function addTest(endpoint: Command): void {
 }
 
 /** An attempt takes 15 s at the longest; the wait ends a little later. */
-async function waitForAttempt(client: Client, deliveryId: string): Promise<z.infer<typeof attemptSchema>> {
+async function waitForAttempt(
+  client: Client,
+  endpointId: string,
+  deliveryId: string,
+): Promise<z.infer<typeof attemptSchema>> {
   const schema = deliverySchema.extend({ attempts: z.array(attemptSchema) });
   const endsMs = performance.now() + 20_000;
   for (let waitMs = 20; performance.now() < endsMs; waitMs = Math.min(waitMs * 2, 500)) {
@@ -126,5 +134,7 @@ async function waitForAttempt(client: Client, deliveryId: string): Promise<z.inf
     if (first !== undefined) return first;
     await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
+  // It may have been disabled since.
+  await expectEnabled(client, endpointId, IDLE);
   throw new MailgressError('service_unavailable', 'No attempt was made in 20 s: does a dispatcher run?');
 }

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
+import { version } from '../version.ts';
 import type { ByteStream, Client } from './client.ts';
 
 const eventSchema = z.object({
@@ -101,18 +102,50 @@ async function* readSteps(stream: ByteStream, silentMs: number): AsyncGenerator<
   }
 }
 
-/** One event of HTML's Server-Sent Events, as the service writes them: each field in one line, ends of LF. */
+/** What the service writes in a block; `retry` is for browsers. */
+const FIELDS = ['id', 'data', 'retry'];
+
+/**
+ * One event of HTML's Server-Sent Events, as the service writes them: each field once and in one line, ends of LF.
+ *
+ * Whoever takes a step writes its cursor down. So a block that is not understood throws, whatever it was: were it left out, the
+ * event in it would be lost for good.
+ *
+ * @returns undefined for what is no step: a heartbeat, a hint for browsers.
+ */
 function readBlock(block: string): Step | undefined {
-  const fields = new Map(
-    block.split('\n').map((line) => {
-      const [, name = '', value = ''] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
-      return [name, value];
-    }),
-  );
+  const fields = new Map<string, string>();
+  for (const line of block.split('\n')) {
+    // By plain search: JSON leaves U+2028 and U+2029 as they are, which end a line to a regular expression, and here none.
+    const colon = line.indexOf(':');
+    if (colon === 0) continue;
+    const name = colon === -1 ? line : line.slice(0, colon);
+    if (!FIELDS.includes(name) || fields.has(name))
+      throw notUnderstood(`a field ${JSON.stringify(name.slice(0, 40))}`);
+    fields.set(name, colon === -1 ? '' : line.slice(colon + (line[colon + 1] === ' ' ? 2 : 1)));
+  }
   const cursor = fields.get('id');
   const data = fields.get('data');
+  if (cursor === undefined && data !== undefined) throw notUnderstood('an event without an id');
   if (cursor === undefined) return undefined;
-  return { cursor, event: data === undefined ? undefined : eventSchema.parse(JSON.parse(data)) };
+  return { cursor, event: data === undefined ? undefined : eventSchema.parse(parseData(data)) };
+}
+
+function parseData(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    // What the parser says holds words of the mail.
+    throw notUnderstood('data that is no JSON');
+  }
+}
+
+function notUnderstood(what: string): MailgressError {
+  return new MailgressError(
+    'bad_request',
+    `The stream of events holds ${what}, and nothing was passed over: are service and mailgress ${version} the same version, \
+and does something between them change what they say?`,
+  );
 }
 
 async function within<T>(promise: Promise<T>, ms: number): Promise<T> {

@@ -1,7 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
 import { mailboxSchema, sourceSchema } from '../core/resources.ts';
 import { imapReportSchema } from '../http/imap-sources.ts';
@@ -9,6 +8,7 @@ import type { Client } from './client.ts';
 import { findMailboxId } from './client-command.ts';
 import { connectByLink, parseTimeout, tell } from './connect.ts';
 import { say, sayJson } from './print.ts';
+import { parseTime } from './time-option.ts';
 
 export type ImapOptions = {
   mailbox: string;
@@ -74,16 +74,9 @@ function bodyOf(options: ImapOptions): Record<string, unknown> {
     port: port === undefined ? undefined : Number(port),
     security,
     folders: folders?.split(',').map((path) => ({ path: path.trim() })),
-    since: since === undefined ? undefined : parseTime(since),
+    since: since === undefined ? undefined : parseTime('--since', since),
     standby,
   };
-}
-
-/** @throws MailgressError `usage` */
-function parseTime(given: string): string {
-  const time = z.union([z.iso.datetime({ offset: true }), z.iso.date()]).safeParse(given);
-  if (time.success) return new Date(time.data).toISOString();
-  throw new MailgressError('usage', `--since ${given}: must be a date or a time, as 2026-11-01T00:00:00Z`);
 }
 
 async function readPassword(prompt: string): Promise<string> {

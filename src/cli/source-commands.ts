@@ -27,7 +27,7 @@ export function addSourceCommands(source: Command): void {
     .option('--port <number>', 'imap: 993, or 143 without TLS')
     .option('--security <how>', 'imap: tls, starttls, or none (only to hosts that the service allows)')
     .option('--folders <names>', 'imap: comma-separated, the first one idles; else inbox and junk')
-    .option('--since <time>', 'imap: mail from then on is read too, as 2026-11-01T00:00:00Z')
+    .option('--since <time>', 'imap: mail from then on is read too, as 2026-11-01T00:00:00Z or 2026-11-01')
     .option('--standby', 'imap: sleep while another source of the mailbox is alive')
     .option(
       '--connect <provider>',

@@ -58,11 +58,12 @@ function placementByFolder({ folder, folderRole }: Place): Placement | undefined
 }
 
 /**
- * Of a truncated mail the labels may not have come either: none then says nothing. Gmail's All Mail (`\All`) holds
+ * Of a truncated mail the labels may not have come either: none then says nothing. Over IMAP they stand in the listing, and
+ * come in any case. Gmail's All Mail (`\All`) holds
  * what is in no other place, and the rest with its labels.
  */
 function placementWithoutSign(mail: Place): Placement {
-  const areLabelsKnown = mail.labels.length > 0 || !mail.truncated;
+  const areLabelsKnown = mail.labels.length > 0 || !mail.truncated || mail.folder !== null;
   const isInNoFolder = mail.folder === null || mail.folderRole?.toLowerCase() === '\\all';
   return mail.identity.base === 'gmail' && areLabelsKnown && isInNoFolder ? 'archive' : 'other';
 }

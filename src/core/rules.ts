@@ -2,18 +2,27 @@ import { z } from 'zod';
 import { type Message, placementSchema } from './message.ts';
 import { activeHoursSchema, isActiveAt, nextActiveAt } from './rules/active-hours.ts';
 import { holdsPattern, isAddressed } from './rules/text-patterns.ts';
+import { timeField } from './time-field.ts';
 
 /** What PostgreSQL's jsonb refuses: U+0000, and half a character. */
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed();
 const unstorable = { error: 'must be well-formed text without U+0000' };
 
+const addressPattern = z.string().max(320).refine(isStorable, unstorable);
+
 const addressPatterns = z
+  .array(addressPattern.regex(/^(?:\*|\S*@[^\s@]+)$/, { error: 'must be an address, @domain, or *' }))
+  .min(1)
+  .max(500);
+
+/** As addresses are usually searched for, `*@domain` is `@domain`. Elsewhere in an address a `*` would match nothing but itself. */
+const newAddressPatterns = z
   .array(
-    z
-      .string()
-      .max(320)
-      .refine(isStorable, unstorable)
-      .regex(/^(?:\*|\S*@[^\s@]+)$/, { error: 'must be an address, @domain, or *' }),
+    addressPattern
+      .regex(/^(?:\*|(?:\*|[^\s*]*)@[^\s@*]+)$/, {
+        error: 'must be an address, @domain, *@domain, or *; elsewhere a * means nothing',
+      })
+      .overwrite((pattern) => (pattern.startsWith('*@') ? pattern.slice(1) : pattern)),
   )
   .min(1)
   .max(500);
@@ -23,10 +32,8 @@ const LAST_HOLD_MS = Date.parse('9998-01-01T00:00:00Z');
 
 const vacationSchema = z
   .strictObject({
-    from: z.iso.datetime({ offset: true }),
-    to: z.iso
-      .datetime({ offset: true })
-      .refine((to) => Date.parse(to) <= LAST_HOLD_MS, { error: 'must be before the year 9998' }),
+    from: timeField,
+    to: timeField.refine((to) => Date.parse(to) <= LAST_HOLD_MS, { error: 'must be before the year 9998' }),
   })
   .refine(({ from, to }) => Date.parse(from) < Date.parse(to), {
     path: ['to'],
@@ -78,16 +85,37 @@ export const rulesSchema = z.strictObject({
     .describe('Of the mails of one `subjectGroup` of a tenant the first, and for so long no other'),
 });
 
+/** As they are given; those that are stored may be of a version that took more. */
+export const newRulesSchema = rulesSchema.extend({
+  senders: newAddressPatterns.optional().describe('The From: an address, @domain (or *@domain), or *'),
+  recipients: newAddressPatterns.optional().describe('One of To, Cc and Bcc'),
+});
+
 export type Rules = z.infer<typeof rulesSchema>;
 
 /** What was in the way, by its name in the rules; `types` is those of the endpoint, `cancelled` the end of a replay. */
 export type RuleName = keyof Omit<Rules, 'outside'> | 'types' | 'cancelled';
 
-export type Verdict = { send: true } | { holdUntil: Date; rule: RuleName } | { skip: RuleName };
+/** `isGuess`: of the mail only its headers are known, and they leave a rule open. */
+export type Verdict =
+  | { send: true; isGuess?: true }
+  | { holdUntil: Date; rule: RuleName }
+  | { skip: RuleName };
 
 export type RuledMail = Pick<
   Message,
-  'from' | 'to' | 'cc' | 'bcc' | 'subject' | 'placement' | 'category' | 'attachments' | 'sizeBytes'
+  | 'from'
+  | 'to'
+  | 'cc'
+  | 'bcc'
+  | 'subject'
+  | 'placement'
+  | 'labels'
+  | 'folder'
+  | 'category'
+  | 'attachments'
+  | 'sizeBytes'
+  | 'truncated'
 >;
 
 export type RuledEvent = {
@@ -101,6 +129,17 @@ export type RuledEvent = {
  * memory (`store/subject-groups.ts`).
  *
  * A time to hold until is the first minute that is in the active hours and in no vacation.
+ *
+ * Of a truncated mail only the headers are known, perhaps for good, and no second event comes when the whole arrives. What they
+ * cannot tell breaks no rule: better one mail too many than one lost. Open are then:
+ *
+ * - `hasAttachment`, either way;
+ * - `maxSizeBytes`, unless the headers alone are larger;
+ * - `category` where a bounce, a complaint, an invitation or `none` is wanted, unless the headers are of a wanted category. A
+ *   list and an automatic reply are told by headers, and so is then that it is not `none`;
+ * - `placement` of a mail with neither labels nor a folder: they may not have come.
+ *
+ * Senders, recipients and subject are known.
  */
 export function judge(rules: Rules, event: RuledEvent, now: Date): Verdict {
   const { mailboxes } = rules;
@@ -108,10 +147,13 @@ export function judge(rules: Rules, event: RuledEvent, now: Date): Verdict {
     return { skip: 'mailboxes' };
   }
   const mail = hasRuleOfMail(rules) ? event.mail() : null;
-  const broken = mail === null ? undefined : findBrokenRule(rules, mail);
-  if (broken !== undefined) return { skip: broken };
+  const answers = mail === null ? [] : askRules(rules, mail);
+  const broken = answers.find(({ holds }) => holds === false);
+  if (broken !== undefined) return { skip: broken.name };
   const rule = findClosed(rules, now);
-  if (rule === undefined) return { send: true };
+  if (rule === undefined) {
+    return answers.some(({ holds }) => holds === 'open') ? { send: true, isGuess: true } : { send: true };
+  }
   return rules.outside === 'drop' ? { skip: rule } : { rule, holdUntil: opensAt(rules, now) };
 }
 
@@ -124,17 +166,25 @@ type MailRule =
   | 'hasAttachment'
   | 'maxSizeBytes';
 
+/** `open`: the mail is truncated, and its headers do not tell. */
+type Holds = boolean | 'open';
+
 /** In the order in which the first one broken is told. */
-const MAIL_RULES: { [Name in MailRule]: (wanted: NonNullable<Rules[Name]>, mail: RuledMail) => boolean } = {
+const MAIL_RULES: { [Name in MailRule]: (wanted: NonNullable<Rules[Name]>, mail: RuledMail) => Holds } = {
   senders: (patterns, { from }) => isAddressed(patterns, [from]),
   recipients: (patterns, { to, cc, bcc }) => isAddressed(patterns, [...to, ...cc, ...bcc]),
   subjectContains: (patterns, { subject }) => holdsPattern(subject ?? '', patterns),
-  placement: (placements, { placement }) => placements.includes(placement),
-  category: (names, { category }) => names.some((name) => isOfCategory(category, name)),
-  hasAttachment: (wanted, { attachments }) =>
-    attachments.some(({ disposition }) => disposition === 'attachment') === wanted,
-  maxSizeBytes: (most, { sizeBytes }) => sizeBytes <= most,
+  placement: (placements, mail) => (isPlaceKnown(mail) ? placements.includes(mail.placement) : 'open'),
+  category: (names, { category, truncated }) =>
+    truncated ? isOfKnownCategory(category, names) : names.some((name) => isOfCategory(category, name)),
+  hasAttachment: (wanted, { attachments, truncated }) =>
+    truncated ? 'open' : attachments.some(({ disposition }) => disposition === 'attachment') === wanted,
+  maxSizeBytes: (most, { sizeBytes, truncated }) => sizeBytes <= most && (!truncated || 'open'),
 };
+
+function isPlaceKnown({ truncated, folder, labels }: RuledMail): boolean {
+  return !truncated || folder !== null || labels.length > 0;
+}
 
 // The cast holds: these are the keys that are written above.
 const MAIL_RULE_NAMES = Object.keys(MAIL_RULES) as MailRule[];
@@ -143,12 +193,12 @@ function hasRuleOfMail(rules: Rules): boolean {
   return MAIL_RULE_NAMES.some((name) => rules[name] !== undefined);
 }
 
-function findBrokenRule(rules: Rules, mail: RuledMail): MailRule | undefined {
-  const holds = <Name extends MailRule>(name: Name) => {
+function askRules(rules: Rules, mail: RuledMail): { name: MailRule; holds: Holds }[] {
+  const ask = <Name extends MailRule>(name: Name): Holds => {
     const wanted = rules[name];
     return wanted === undefined || MAIL_RULES[name](wanted as NonNullable<Rules[Name]>, mail);
   };
-  return MAIL_RULE_NAMES.find((name) => !holds(name));
+  return MAIL_RULE_NAMES.map((name) => ({ name, holds: ask(name) }));
 }
 
 type CategoryName = z.infer<typeof categoryNameSchema>;
@@ -156,6 +206,15 @@ type CategoryName = z.infer<typeof categoryNameSchema>;
 function isOfCategory(category: RuledMail['category'], name: CategoryName): boolean {
   if (name !== 'none') return category[name] !== null && category[name] !== false;
   return !categoryNameSchema.options.some((other) => other !== 'none' && isOfCategory(category, other));
+}
+
+/** What a bounce, a complaint or an invitation is stands in the body. */
+const TOLD_BY_HEADERS: readonly CategoryName[] = ['autoReply', 'list'];
+
+function isOfKnownCategory(category: RuledMail['category'], names: readonly CategoryName[]): Holds {
+  if (names.some((name) => name !== 'none' && isOfCategory(category, name))) return true;
+  const isNone = isOfCategory(category, 'none');
+  return names.some((name) => (name === 'none' ? isNone : !TOLD_BY_HEADERS.includes(name))) && 'open';
 }
 
 function findClosed(rules: Rules, at: Date): 'vacation' | 'activeHours' | undefined {

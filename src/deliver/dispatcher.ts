@@ -227,7 +227,10 @@ export function startDispatcher(options: {
       try {
         const recorded = await records.submit(record);
         if (!recorded.isKept) {
-          log.warn({ deliveryId: record.deliveryId }, 'a later claim took over a delivery before its record');
+          log.warn(
+            { deliveryId: record.deliveryId },
+            'a delivery was claimed again, or deleted or ended, before its record',
+          );
         }
         return recorded;
       } catch (error) {

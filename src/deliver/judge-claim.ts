@@ -16,7 +16,7 @@ export async function judgeClaim(
   const judged = deliveries.map((delivery) => {
     const mail = rememberMail(delivery);
     const verdict = judgeOne(delivery, mail, options.now);
-    return { delivery, verdict, entry: 'send' in verdict ? groupEntryOf(delivery, mail) : undefined };
+    return { delivery, verdict, entry: isOfGroup(verdict) ? groupEntryOf(delivery, mail) : undefined };
   });
   const entries = judged.flatMap(({ entry }) => entry ?? []);
   if (entries.length > 0) {
@@ -27,6 +27,14 @@ export async function judgeClaim(
     }
   }
   return judged.map(({ delivery, verdict }) => ({ delivery, verdict }));
+}
+
+/**
+ * A guess opens no window: were the mail none that is wanted, one that is would be left out for it. So it asks for nothing, and
+ * goes beside the one of its group.
+ */
+function isOfGroup(verdict: Verdict): boolean {
+  return 'send' in verdict && verdict.isGuess !== true;
 }
 
 type ReadMail = () => Message | null;

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Database } from '../store/database.ts';
+import { deletePendingOfNoEndpoint } from '../store/endpoints.ts';
 import { wakeAllLanes } from '../store/lanes.ts';
 import { advanceReplay } from '../store/replays.ts';
 import { pruneSubjectGroups } from '../store/subject-groups.ts';
@@ -13,8 +14,8 @@ const LANES_MS = 5000;
 const PRUNE_MS = 3_600_000;
 
 /**
- * What moves by no delivery: replays are queued step by step, forgotten lanes woken, old windows of subject groups dropped. In
- * every process that dispatches; they share replays by their rows' locks.
+ * What moves by no delivery: replays are queued step by step, forgotten lanes woken, old windows of subject groups dropped,
+ * and what is pending for no endpoint. In every process that dispatches; they share replays by their rows' locks.
  */
 export function startUpkeep(options: {
   database: Database;
@@ -22,15 +23,16 @@ export function startUpkeep(options: {
   /** Called when deliveries have become due. */
   onDue: () => void;
   lookMs?: number | undefined;
+  pruneMs?: number | undefined;
 }): { wake(): void; stop(): Promise<void> } {
-  const { database, log, onDue, lookMs = LOOK_MS } = options;
+  const { database, log, onDue, lookMs = LOOK_MS, pruneMs = PRUNE_MS } = options;
   const sql = database.hot;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
   let isStopped = false;
   let isWanted = false;
   let lanesAtMs = performance.now() + LANES_MS;
-  let pruneAtMs = performance.now() + PRUNE_MS;
+  let pruneAtMs = performance.now() + pruneMs;
 
   function wake(): void {
     isWanted = true;
@@ -58,8 +60,9 @@ export function startUpkeep(options: {
       if (await database.inTime(wakeAllLanes(sql))) onDue();
     }
     if (nowMs >= pruneAtMs) {
-      pruneAtMs = nowMs + PRUNE_MS;
+      pruneAtMs = nowMs + pruneMs;
       await database.inTime(pruneSubjectGroups(sql));
+      while (!isStopped && (await database.inTime(deletePendingOfNoEndpoint(sql))) > 0);
     }
     let isReplaying = false;
     while (!isStopped) {

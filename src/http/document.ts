@@ -22,7 +22,7 @@ const headers = z.object({
   'webhook-signature': z
     .string()
     .describe(
-      '`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; while a secret is rotated, two',
+      '`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`; while a secret is rotated, one for each that counts',
     ),
 });
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MailgressError } from '../core/errors.ts';
 import { endpointSchema, eventTypeSchema } from '../core/resources.ts';
-import { rulesSchema } from '../core/rules.ts';
+import { newRulesSchema } from '../core/rules.ts';
 import type { Egress } from '../deliver/egress.ts';
 import { findBadCustomHeader } from '../deliver/headers.ts';
 import { isWithoutControls, tenantField, textField } from './fields.ts';
@@ -18,7 +18,7 @@ const fields = {
     .refine(isWithoutControls, { error: 'must not hold control characters' }),
   description: textField(1000),
   types: z.array(eventTypeSchema).min(1),
-  rules: rulesSchema.describe('Which events are sent, and when; everything given must hold'),
+  rules: newRulesSchema.describe('Which events are sent, and when; everything given must hold'),
   order: endpointSchema.shape.order,
   maxInFlight: z.int().min(1).max(256).describe('Webhooks under way to it at a time'),
   ratePerSecond: z

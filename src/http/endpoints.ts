@@ -122,7 +122,8 @@ export function endpointRoutes(services: Services): OpenAPIHono {
       method: 'post',
       path: '/v1/endpoints/{id}/rotate-secret',
       tags,
-      summary: 'Make a new secret; for another 24 hours each webhook carries both signatures',
+      summary:
+        'Make a new secret; for another 24 hours each webhook carries the signature of the one before too',
       request: { params },
       responses: { 200: answer('The endpoint', endpointWithSecretSchema), ...problems(401, 404) },
     }),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Id, type IdPrefix, isId } from '../core/ids.ts';
+import { timeField } from '../core/time-field.ts';
 
 /** The name of a tenant. */
 export const tenantField = z
@@ -17,11 +18,16 @@ export function textField(maxLength: number) {
     .refine((text) => !text.includes('\0'), { error: 'must not hold U+0000' });
 }
 
+/** An offset can lead beyond it, to years that PostgreSQL does not read. */
+const LAST_TIME_MS = Date.parse('9999-12-31T23:59:59.999Z');
+
 /**
  * From when on old mail is read. No mail is older than 1970 to Gmail; and of the years before 100 not every step on the
  * way back out of the database makes the same time.
  */
-export const sinceField = z.iso.datetime().transform((text) => new Date(Math.max(0, Date.parse(text))));
+export const sinceField = timeField.transform(
+  (text) => new Date(Math.min(Math.max(0, Date.parse(text)), LAST_TIME_MS)),
+);
 
 /** The id in a filter of a list. One that can be none is a fault of the request; one of nothing just finds nothing. */
 export function idField<P extends IdPrefix>(prefix: P) {

@@ -166,16 +166,17 @@ async function openAccount(
   settings: ImapSettings,
   { database, keyring, access }: ImapWorkerOptions,
 ): Promise<{ access: ImapAccess; user: string }> {
-  const { account, lease } = claimed;
+  const { account, credentials: sealed, lease } = claimed;
   const { sourceId } = lease;
-  let sealed = claimed.credentials;
   if (sealed === null) throw new ImapError('needs_reauth', 'the source has no credentials');
   try {
     const credentials = openImapCredentials(keyring, { id: sourceId, account }, sealed);
     const opened = await openAccess(settings, credentials, access, async (refreshToken) => {
-      if (sealed === null || credentials.type !== 'oauth') return;
+      if (claimed.credentials === null || credentials.type !== 'oauth') return;
       const renewed = { ...credentials, refreshToken };
-      sealed = await database.inTime(replaceRefreshToken(database.hot, keyring, sourceId, sealed, renewed));
+      claimed.credentials = await database.inTime(
+        replaceRefreshToken(database.hot, keyring, sourceId, claimed.credentials, renewed),
+      );
     });
     return { access: opened, user: credentials.user };
   } catch (error) {

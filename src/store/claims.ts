@@ -2,6 +2,7 @@ import type { Sql } from 'postgres';
 import { type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Rules } from '../core/rules.ts';
 import type { Lane } from './lanes.ts';
+import type { OlderSecret } from './secrets.ts';
 
 /*
  * Claims and records are committed without waiting for the disk. What a crash of PostgreSQL takes back, for a fraction
@@ -45,6 +46,7 @@ export type ClaimedDelivery = {
     secret: Uint8Array;
     previousSecret: Uint8Array | null;
     previousSecretUntil: Date | null;
+    olderSecrets: OlderSecret[];
   };
 };
 
@@ -56,7 +58,7 @@ export type Claim = {
   isMoreDue: boolean;
   /** Of the endpoints in this claim, those with no room for another until one under way ends. */
   fullEndpoints: ReadonlySet<Id<'ep'>>;
-  /** What was found behind another of its lane was parked; see `wakeLanes`. */
+  /** Lanes in which one was parked behind another, or ended for want of its event: the first of each may be to wake. */
   parkedIn: Lane[];
 };
 
@@ -71,12 +73,14 @@ export type Claim = {
  * the others leave of theirs is for the next claim.
  *
  * A claim is a lease: it makes the delivery due again when it ends. So a holder that died needs no one to notice.
+ *
+ * One whose event is gone can never be sent: it is deleted, by a statement more. Nothing should leave such a one behind.
  */
 export async function claimDueDeliveries(
   sql: Sql,
   claim: { owner: string; limit: number; leaseMs: number },
 ): Promise<Claim> {
-  const rows = await sql<ClaimRow[]>`
+  const rows = await sql<(ClaimRow | OrphanRow)[]>`
     WITH RECURSIVE waiting AS (
       -- The next delivery of each endpoint, by one probe of the partial index each, however many are pending.
       (SELECT endpoint_id, next_attempt_at FROM deliveries WHERE status = 'pending'
@@ -145,29 +149,48 @@ export async function claimDueDeliveries(
            CASE events.type WHEN 'message.received' THEN messages.document ELSE events.data END::text AS data,
            endpoints.id AS "endpointId", endpoints.url, endpoints.secret,
            endpoints.previous_secret AS "previousSecret",
-           endpoints.previous_secret_until AS "previousSecretUntil", room.free, room.share, set_config('synchronous_commit', 'off', true)
+           endpoints.previous_secret_until AS "previousSecretUntil",
+           endpoints.older_secrets AS "olderSecrets", room.free, room.share, set_config('synchronous_commit', 'off', true)
     FROM claimed
     JOIN room ON room.endpoint_id = claimed.endpoint_id
     JOIN endpoints ON endpoints.id = claimed.endpoint_id
-    JOIN events ON events.id = claimed.event_id
+    LEFT JOIN events ON events.id = claimed.event_id
     LEFT JOIN messages ON messages.id = events.id
     LEFT JOIN replays ON replays.id = claimed.replay_id
     ORDER BY events.created_at, events.id`;
 
+  const orphans = rows.filter((row) => row.eventId === null);
+  if (orphans.length > 0) await deleteOrphans(sql, orphans);
   const counts = new Map<string, number>();
   for (const { endpointId } of rows) counts.set(endpointId, (counts.get(endpointId) ?? 0) + 1);
-  const countOf = ({ endpointId }: ClaimRow) => counts.get(endpointId) ?? 0;
+  const countOf = ({ endpointId }: { endpointId: string }) => counts.get(endpointId) ?? 0;
   const full = rows.filter((row) => countOf(row) >= row.free);
   return {
-    deliveries: rows.filter((row) => !row.isBehind).map((row) => toClaimedDelivery(row, claim.owner)),
-    parkedIn: rows.filter((row) => row.isBehind).flatMap((row) => laneOf(row) ?? []),
+    deliveries: rows.flatMap((row) =>
+      row.isBehind || row.eventId === null ? [] : toClaimedDelivery(row, claim.owner),
+    ),
+    parkedIn: rows.filter(isNotToSend).flatMap((row) => laneOf(row) ?? []),
     isMoreDue:
       rows.length >= claim.limit ||
       rows.some((row) => countOf(row) >= row.share) ||
-      // What was parked took the room of others, and needs it no more.
-      full.some((row) => row.isBehind),
+      // What was parked or deleted took the room of others, and needs it no more.
+      full.some(isNotToSend),
     fullEndpoints: new Set(full.map(({ endpointId }) => idOf('ep', endpointId))),
   };
+}
+
+const isNotToSend = (row: ClaimRow | OrphanRow) => row.isBehind || row.eventId === null;
+
+/** Looks for their events once more: what is deleted is deleted for good. */
+async function deleteOrphans(sql: Sql, orphans: readonly OrphanRow[]): Promise<void> {
+  await sql`
+    WITH orphans AS (
+      DELETE FROM deliveries
+      WHERE id = ANY (${orphans.map(({ id }) => id)}::uuid[])
+        AND NOT EXISTS (SELECT FROM events WHERE events.id = deliveries.event_id)
+      RETURNING id
+    )
+    DELETE FROM attempts WHERE delivery_id IN (SELECT id FROM orphans)`;
 }
 
 type ClaimRow = {
@@ -194,9 +217,15 @@ type ClaimRow = {
   secret: Uint8Array;
   previousSecret: Uint8Array | null;
   previousSecretUntil: Date | null;
+  olderSecrets: OlderSecret[];
   /** How many its endpoint could take before this claim, and how many this claim had for it. */
   free: number;
   share: number;
+};
+
+/** Of an event that is gone. */
+type OrphanRow = Pick<ClaimRow, 'id' | 'endpointId' | 'replayId' | 'lane' | 'isBehind' | 'free' | 'share'> & {
+  eventId: null;
 };
 
 function toClaimedDelivery(row: ClaimRow, owner: string): ClaimedDelivery {
@@ -225,11 +254,12 @@ function toClaimedDelivery(row: ClaimRow, owner: string): ClaimedDelivery {
       secret: row.secret,
       previousSecret: row.previousSecret,
       previousSecretUntil: row.previousSecretUntil,
+      olderSecrets: row.olderSecrets,
     },
   };
 }
 
-function laneOf({ endpointId, replayId, lane }: ClaimRow): Lane | null {
+function laneOf({ endpointId, replayId, lane }: ClaimRow | OrphanRow): Lane | null {
   return lane === null ? null : { endpointId, replayId, mailboxId: lane };
 }
 

@@ -122,7 +122,42 @@ export async function deleteEndpoint(sql: Sql, id: Id<'ep'>): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** Makes a new secret; for another day each webhook is signed with both. */
+/** So many at a time keep within the deadline of a statement. */
+const MOST_AT_ONCE = 5000;
+
+/**
+ * Deletes pending deliveries whose endpoint is gone: a statement that began before `deleteEndpoint` may have made some after it.
+ * One probe of the index of what is pending for each endpoint, and a part of what it finds: call again until it answers 0.
+ */
+export async function deletePendingOfNoEndpoint(sql: Sql): Promise<number> {
+  const rows = await sql`
+    WITH RECURSIVE waiting AS (
+      (SELECT endpoint_id FROM deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
+      UNION ALL
+      SELECT next.endpoint_id FROM waiting CROSS JOIN LATERAL (
+        SELECT endpoint_id FROM deliveries
+        WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
+        ORDER BY endpoint_id LIMIT 1
+      ) next
+    ), gone AS (
+      SELECT endpoint_id FROM waiting WHERE NOT EXISTS (SELECT FROM endpoints WHERE endpoints.id = endpoint_id)
+    )
+    DELETE FROM deliveries WHERE status = 'pending' AND id IN (
+      SELECT of_it.id FROM gone CROSS JOIN LATERAL (
+        SELECT id FROM deliveries
+        WHERE endpoint_id = gone.endpoint_id AND status = 'pending'
+        LIMIT ${MOST_AT_ONCE}
+      ) of_it
+      LIMIT ${MOST_AT_ONCE}
+    )
+    RETURNING id`;
+  return rows.length;
+}
+
+/**
+ * Makes a new secret; for another day each webhook is signed with the one before as well. So it is when there are several rotations
+ * within that day, since an answer may be lost and the call repeated: of the secrets before, the newest four sign.
+ */
 export async function rotateEndpointSecret(
   sql: Sql,
   keyring: Keyring,
@@ -133,20 +168,47 @@ export async function rotateEndpointSecret(
     UPDATE endpoints SET
       secret = ${keyring.seal(secret, secretContext(id))},
       previous_secret = secret,
+      older_secrets = CASE WHEN previous_secret_until > now() THEN jsonb_path_query_array(
+        jsonb_build_array(jsonb_build_object(
+          'sealed', encode(previous_secret, 'hex'), 'until', previous_secret_until)) || older_secrets,
+        '$[0 to 2]') ELSE '[]' END,
       previous_secret_until = now() + ${ROTATION_OVERLAP_MS}::int * interval '1 millisecond'
     WHERE id = ${uuidOf(id)}
     RETURNING ${columns(sql)}`;
   return row && { endpoint: toEndpoint(row), secret };
 }
 
-/** Takes deliveries again; what is pending goes on. */
+/**
+ * Takes deliveries again, first what is pending: what waits for its next try is due at once. Safe to repeat.
+ *
+ * That is made due before the endpoint is enabled: then nothing that fails anew is among it, and nothing new is before it.
+ */
 export async function enableEndpoint(sql: Sql, id: Id<'ep'>): Promise<Endpoint | undefined> {
+  const [clock] = await sql<[{ now: Date }]>`SELECT now()`;
+  while ((await endWaits(sql, id, clock.now)) > 0);
   const [row] = await sql<EndpointRow[]>`
     UPDATE endpoints SET is_enabled = true, disabled_reason = NULL,
       failing_since = NULL, recent_failures = 0, recent_failures_since = NULL
     WHERE id = ${uuidOf(id)}
     RETURNING ${columns(sql)}`;
   return row && toEndpoint(row);
+}
+
+/**
+ * Makes due what a disabled endpoint failed to take and was to be tried later. All of it at one time, so that the oldest is first. Not
+ * what rules hold, nor what is parked in a lane. A part of it: call again until it answers 0.
+ */
+async function endWaits(sql: Sql, id: Id<'ep'>, at: Date): Promise<number> {
+  const rows = await sql`
+    UPDATE deliveries SET next_attempt_at = ${at}
+    WHERE id IN (
+      SELECT deliveries.id FROM deliveries JOIN endpoints ON endpoints.id = endpoint_id AND NOT is_enabled
+      WHERE endpoint_id = ${uuidOf(id)} AND status = 'pending' AND next_attempt_at > now() AND next_attempt_at < 'infinity'
+        AND attempts > 0 AND rule IS NULL AND lease_owner IS NULL
+      ORDER BY next_attempt_at LIMIT ${MOST_AT_ONCE}
+    ) AND status = 'pending' AND lease_owner IS NULL
+    RETURNING id`;
+  return rows.length;
 }
 
 /**

@@ -4,6 +4,7 @@ import { gapAsJson } from './gaps.ts';
 import { isHeld, type Lease } from './source-leases.ts';
 import { insertStubs, type NewStub } from './stub-queue.ts';
 import { tellEndpoints } from './tell.ts';
+import { isFolderWished } from './wished-folders.ts';
 
 /*
  * A gap stands for a stretch of mail that nobody has read. Its mails are listed page by page and become stubs, which stand
@@ -50,11 +51,15 @@ export function wantGap(
         recovered_at = NULL`;
 }
 
-/** The gaps whose mails are still to be listed, oldest first. */
+/** The gaps whose mails are still to be listed, oldest first. Of a folder that was taken from its source nothing is. */
 export async function findOpenGaps(sql: Sql, sourceId: Id<'src'>): Promise<OpenGap[]> {
   const rows = await sql<(Omit<OpenGap, 'id'> & { id: string })[]>`
     SELECT id, folder, since, until, page_token AS "pageToken", strikes FROM gaps
     WHERE source_id = ${uuidOf(sourceId)} AND recovered_at IS NULL AND listed_at IS NULL AND since IS NOT NULL
+      AND NOT EXISTS (
+        SELECT FROM imap_folders JOIN sources ON sources.id = imap_folders.source_id
+        WHERE imap_folders.source_id = gaps.source_id AND path = gaps.folder AND NOT ${isFolderWished(sql, 'sources')}
+      )
     ORDER BY id`;
   return rows.map((row) => ({ ...row, id: idOf('gap', row.id) }));
 }

@@ -28,7 +28,7 @@ export type ClaimedImapSource = {
   address: string;
   authenticationServers: string[];
   account: string | null;
-  /** Sealed. */
+  /** Sealed; those that its session has put in their place, once it has. */
   credentials: Uint8Array | null;
   settings: Record<string, unknown>;
   fault: SourceFault | null;
@@ -98,7 +98,9 @@ export async function claimImapSources(
     ), claimed AS (
       UPDATE sources SET
         lease_owner = ${owner}, fence = fence + 1,
-        lease_until = now() + ${IMAP_LEASE_MS}::int * interval '1 millisecond'
+        lease_until = now() + ${IMAP_LEASE_MS}::int * interval '1 millisecond',
+        -- One that slept was not to be heard of until now.
+        wanted_at = CASE WHEN before = 'standby' THEN now() ELSE wanted_at END
       FROM ranked
       WHERE sources.id = ranked.id AND NOT is_covered AND has_place
       RETURNING sources.*, before
@@ -200,9 +202,12 @@ export type SessionEnd = {
   slowForMs: number | null;
 };
 
+/** Another has renewed the consent: so soon it is tried with that. */
+const RENEWED_WAIT_MS = 10_000;
+
 /**
  * Gives the source back. One that needs a person from now on is told of, once; what passes by itself is told when it has
- * lasted (`imap-outages.ts`).
+ * lasted (`imap-outages.ts`). That a consent is gone counts for the credentials of `held` alone.
  *
  * @returns whether an event was appended; nothing is written with a stale lease.
  */
@@ -213,7 +218,7 @@ export async function endSession(sql: Sql, held: ClaimedImapSource, end: Session
   const source: Source | undefined = before && { ...before, state: end.state, reason: end.reason };
   const data = { source, previous: before?.state, reason: end.reason };
   const type = end.state === 'disabled' ? 'source.disabled' : 'source.state_changed';
-  const [told] = await sql<[{ count: number }]>`
+  const [told] = await sql<[{ ended: number; count: number }]>`
     WITH ended AS (
       UPDATE sources SET
         -- Stopped in between, it has the state of that. What has been told as failing goes on failing until it is alive.
@@ -230,6 +235,7 @@ export async function endSession(sql: Sql, held: ClaimedImapSource, end: Session
         alarm = CASE WHEN ${needsPerson}::boolean AND is_wanted THEN 'needs_person' ELSE alarm END,
         lease_owner = NULL, lease_until = NULL
       WHERE ${isHeld(sql, lease)}
+        AND (${end.state !== 'needs_reauth'}::boolean OR credentials IS NOT DISTINCT FROM ${held.credentials}::bytea)
       RETURNING mailbox_id, is_wanted
     ), logged AS (
       INSERT INTO events (id, type, tenant, mailbox_id, data)
@@ -237,9 +243,14 @@ export async function endSession(sql: Sql, held: ClaimedImapSource, end: Session
       FROM ended WHERE is_wanted AND ${source !== undefined}::boolean
       RETURNING id, type, tenant
     ), told AS (${tellEndpoints(sql)})
-    SELECT count(*)::int AS count, CASE WHEN count(*) = 0 THEN set_config('synchronous_commit', 'off', true) END
+    SELECT (SELECT count(*)::int FROM ended) AS ended, count(*)::int AS count,
+           CASE WHEN count(*) = 0 THEN set_config('synchronous_commit', 'off', true) END
     FROM logged`;
   if (end.slowForMs !== null && account !== null) await slowAccount(sql, lease, end.slowForMs);
+  if (told.ended === 0 && end.state === 'needs_reauth') {
+    const reason = 'its consent was renewed while it was used';
+    return endSession(sql, held, { ...end, state: 'backoff', reason, dueInMs: RENEWED_WAIT_MS });
+  }
   return told.count > 0;
 }
 

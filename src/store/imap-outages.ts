@@ -1,11 +1,14 @@
 import type { Sql } from 'postgres';
 import { createId, type Id, idOf, uuidOf } from '../core/ids.ts';
 import type { Source } from '../core/resources.ts';
-import { findSource } from './sources.ts';
+import { findSource, WAITING_FOR_WORKER } from './sources.ts';
 import { tellEndpoints } from './tell.ts';
 
 /** A shorter outage is nobody's alarm. */
 export const OUTAGE_AFTER_MS = 3 * 60_000;
+
+/** Workers look for what is due each second; some have much to do. */
+const LOOKED_AT_WITHIN_MS = 30_000;
 
 /**
  * Tells, once each, of imap sources that have not been proven alive for `outageAfterMs`, and of those that are again:
@@ -20,13 +23,18 @@ export async function noteOutages(
   sql: Sql,
   { outageAfterMs, reachableMs }: { outageAfterMs: number; reachableMs: number },
 ): Promise<boolean> {
+  // One that is neither held nor looked at in time has no worker, whatever was said of it last.
   const turned = await sql<{ id: string; isOut: boolean; hasFailed: boolean }[]>`
-    SELECT id, alarm IS NULL AS "isOut", failures > 0 OR mode IS NOT NULL AND reason IS NOT NULL AS "hasFailed" FROM sources
+    SELECT id, alarm IS NULL AS "isOut",
+           failures > 0 OR coalesce(lease_until > now(), false)
+             OR reason <> ${WAITING_FOR_WORKER} AND due_at > now() - ${LOOKED_AT_WITHIN_MS}::int * interval '1 millisecond'
+             AS "hasFailed"
+    FROM sources
     WHERE kind = 'imap' AND is_wanted AND CASE
       WHEN alarm IS NULL THEN ${reachableMs}::bigint >= ${outageAfterMs}::bigint
         AND state NOT IN ('needs_reauth', 'disabled', 'standby')
         AND greatest(last_proven_alive_at, wanted_at) < now() - ${outageAfterMs}::bigint * interval '1 millisecond'
-      ELSE last_proven_alive_at > silent_at OR state = 'standby' END
+      ELSE last_proven_alive_at > silent_at AND state NOT IN ('needs_reauth', 'disabled') OR state = 'standby' END
     ORDER BY id`;
   let isTold = false;
   for (const { id, isOut, hasFailed } of turned) {
@@ -40,7 +48,8 @@ async function turn(sql: Sql, id: Id<'src'>, isOut: boolean, hasFailed: boolean)
   if (before === undefined) return false;
   const since = before.lastProvenAliveAt ?? before.createdAt;
   const nobody = `no worker has read it since ${since}; is \`mailgress worker\` running?`;
-  const reason = isOut ? (hasFailed ? before.reason : nobody) : null;
+  const stuck = `its session has got no further since ${since}`;
+  const reason = isOut ? (hasFailed ? (before.reason ?? stuck) : nobody) : null;
   const state = isOut ? 'error' : stateOfBack(before);
   const source: Source = isOut || before.state === 'error' ? { ...before, state, reason } : before;
   const back =

@@ -141,6 +141,7 @@ export async function changeImapSource(
 
 /**
  * Keeps the refresh token that came in the place of another. Compare and set: a consent that was given meanwhile counts more.
+ * Whoever showed the old one at the same moment was told that the consent is gone; it is not.
  */
 export async function replaceRefreshToken(
   sql: Sql,
@@ -150,7 +151,12 @@ export async function replaceRefreshToken(
   credentials: ImapCredentials,
 ): Promise<Buffer> {
   const sealed = sealCredentials(keyring, id, credentials);
-  await sql`UPDATE sources SET credentials = ${sealed} WHERE id = ${uuidOf(id)} AND credentials = ${before}`;
+  await sql`
+    UPDATE sources SET
+      credentials = ${sealed},
+      state = CASE WHEN state = 'needs_reauth' THEN 'error' ELSE state END,
+      due_at = CASE WHEN state = 'needs_reauth' THEN now() ELSE due_at END
+    WHERE id = ${uuidOf(id)} AND credentials = ${before}`;
   return sealed;
 }
 

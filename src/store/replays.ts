@@ -131,7 +131,7 @@ export async function advanceReplay(sql: Sql, options: { pauseMs: number }): Pro
       SELECT count(*)::int AS count FROM deliveries
       WHERE replay_id = (SELECT id FROM replay) AND replay_id <> '00000000-0000-0000-0000-000000000000'
         AND status = 'pending'
-    ), chosen AS MATERIALIZED (
+    ), candidates AS MATERIALIZED (
       SELECT found.*, endpoints.id AS endpoint_id, replay.id AS replay_id,
              endpoints."order" = 'mailbox' AND found.type = 'message.received' AS is_in_lane
       FROM replay CROSS JOIN waiting JOIN endpoints ON endpoints.id = replay.endpoint_id
@@ -148,22 +148,34 @@ export async function advanceReplay(sql: Sql, options: { pauseMs: number }): Pro
         ORDER BY events.id
         LIMIT greatest(0, ${MOST_WAITING} - waiting.count)
       ) found
+    ), box AS MATERIALIZED (
+      -- As when mail is stored: a mailbox that is locked so is deleted after this, with what is queued here.
+      SELECT id FROM mailboxes WHERE id IN (SELECT mailbox_id FROM candidates) FOR KEY SHARE SKIP LOCKED
+    ), blocked AS MATERIALIZED (
+      -- The first event whose mailbox is there, but is being deleted: a later step sees what became of both. Nobody waits.
+      SELECT (array_agg(candidates.id ORDER BY candidates.id))[1] AS id
+      FROM candidates JOIN mailboxes ON mailboxes.id = candidates.mailbox_id
+      WHERE mailboxes.id NOT IN (SELECT id FROM box)
+    ), chosen AS MATERIALIZED (
+      SELECT candidates.* FROM candidates CROSS JOIN blocked WHERE blocked.id IS NULL OR candidates.id < blocked.id
     ), queued AS (
       INSERT INTO deliveries (id, endpoint_id, event_id, replay_id, lane)
       SELECT mailgress_uuidv7(), endpoint_id, id, replay_id, CASE WHEN is_in_lane THEN mailbox_id END
       FROM chosen ORDER BY id
       ON CONFLICT DO NOTHING
     ), totals AS (
-      SELECT count(*)::int AS count, (array_agg(id ORDER BY id DESC))[1] AS last FROM chosen
+      SELECT count(*)::int AS count, (array_agg(id ORDER BY id DESC))[1] AS last,
+             (SELECT id IS NOT NULL FROM blocked) AS is_blocked
+      FROM chosen
     )
     UPDATE replays SET
       -- Behind the last one there is nothing to look for again.
-      position = CASE WHEN totals.count + waiting.count < ${MOST_WAITING} THEN replay.last
+      position = CASE WHEN totals.count + waiting.count < ${MOST_WAITING} AND NOT is_blocked THEN replay.last
                       ELSE coalesce(totals.last, replays.position) END,
       queued = replays.queued + totals.count,
       due_at = now() + ${options.pauseMs}::int * interval '1 millisecond',
-      status = CASE WHEN totals.count = 0 AND waiting.count = 0 THEN 'completed' ELSE 'running' END,
-      completed_at = CASE WHEN totals.count = 0 AND waiting.count = 0 THEN now() END
+      status = CASE WHEN totals.count = 0 AND waiting.count = 0 AND NOT is_blocked THEN 'completed' ELSE 'running' END,
+      completed_at = CASE WHEN totals.count = 0 AND waiting.count = 0 AND NOT is_blocked THEN now() END
     FROM replay, waiting, totals
     WHERE replays.id = replay.id
     RETURNING totals.count`;

@@ -301,6 +301,8 @@ export const endpoints = pgTable('endpoints', {
   secret: bytea('secret').notNull(),
   previousSecret: bytea('previous_secret'),
   previousSecretUntil: at('previous_secret_until'),
+  /** Those before the previous one that still sign, newest first; sealed, in hex. */
+  olderSecrets: jsonb('older_secrets').$type<{ sealed: string; until: string }[]>().notNull().default([]),
   isEnabled: boolean('is_enabled').notNull().default(true),
   disabledReason: text('disabled_reason'),
   maxInFlight: integer('max_in_flight').notNull(),

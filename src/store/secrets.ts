@@ -7,11 +7,16 @@ import type { Keyring } from '../core/sealed.ts';
 /** How long the secret before the last rotation still counts. */
 export const ROTATION_OVERLAP_MS = 24 * 60 * 60 * 1000;
 
+/** A secret of an endpoint from before its previous one, sealed, in hex, and until when it signs (ISO 8601). */
+export type OlderSecret = { sealed: string; until: string };
+
 /** The sealed columns of a source or endpoint. */
 export type SealedSecrets = {
   secret: Uint8Array | null;
   previousSecret: Uint8Array | null;
   previousSecretUntil: Date | null;
+  /** Newest first. */
+  olderSecrets?: OlderSecret[];
 };
 
 /** What a sealed secret is bound to: its row and its purpose. */
@@ -78,15 +83,20 @@ export function openImapCredentials(
   return imapCredentialsSchema.parse(opened);
 }
 
-/** The secrets in force, newest first: two for a day after a rotation. */
+/** The secrets in force, newest first: for a day after a rotation the ones before it too. */
 export function openSecrets(
   keyring: Keyring,
   id: Id,
-  { secret, previousSecret, previousSecretUntil }: SealedSecrets,
+  { secret, previousSecret, previousSecretUntil, olderSecrets = [] }: SealedSecrets,
   now: Date = new Date(),
 ): string[] {
   const isOverlapping = previousSecretUntil !== null && previousSecretUntil > now;
-  const sealed = [secret, isOverlapping ? previousSecret : null];
+  const older = olderSecrets.filter(({ until }) => new Date(until) > now);
+  const sealed = [
+    secret,
+    isOverlapping ? previousSecret : null,
+    ...older.map((one) => Buffer.from(one.sealed, 'hex')),
+  ];
   return sealed.filter((value) => value !== null).map((value) => keyring.open(value, secretContext(id)));
 }
 
@@ -100,6 +110,7 @@ export async function resealSecrets(sql: Sql, keyring: Keyring): Promise<number>
   return (
     (await resealTable(sql, keyring, 'sources', 'src')) +
     (await resealTable(sql, keyring, 'endpoints', 'ep')) +
+    (await resealOlderSecrets(sql, keyring)) +
     (await resealColumn(sql, keyring, {
       table: 'sources',
       column: 'credentials',
@@ -146,6 +157,26 @@ async function resealTable(sql: Sql, keyring: Keyring, table: string, prefix: Id
       UPDATE ${sql(table)} SET
         secret = ${reseal(secret)}, previous_secret = ${previousSecret === null ? null : reseal(previousSecret)}
       WHERE id = ${uuidOf(id)} AND secret = ${secret}
+      RETURNING id`;
+    count += done.length;
+  }
+  return count;
+}
+
+async function resealOlderSecrets(sql: Sql, keyring: Keyring): Promise<number> {
+  const rows = await sql<{ id: string; older: OlderSecret[] }[]>`
+    SELECT id, older_secrets AS older FROM endpoints WHERE older_secrets <> '[]'`;
+  let count = 0;
+  for (const { id, older } of rows) {
+    if (!older.some(({ sealed }) => keyring.isOutdated(Buffer.from(sealed, 'hex')))) continue;
+    const context = secretContext(idOf('ep', id));
+    const resealed = older.map(({ sealed, until }) => ({
+      sealed: keyring.seal(keyring.open(Buffer.from(sealed, 'hex'), context), context).toString('hex'),
+      until,
+    }));
+    const done = await sql`
+      UPDATE endpoints SET older_secrets = ${JSON.stringify(resealed)}::text::jsonb
+      WHERE id = ${id} AND older_secrets = ${JSON.stringify(older)}::text::jsonb
       RETURNING id`;
     count += done.length;
   }

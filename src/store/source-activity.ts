@@ -18,7 +18,8 @@ export type ActivityRecorder = {
 
 const FLUSH_INTERVAL_MS = 1000;
 
-type Noted = { provenAliveAt: Date; messageAt: Date | null; heartbeat: Record<string, unknown> | null };
+/** By the monotonic clock: the database's own tells when that was, which alarms go by. */
+type Noted = { provenAliveMs: number; messageMs: number | null; heartbeat: Record<string, unknown> | null };
 
 /**
  * Keeps signs of life, at most one statement a second for all sources together: an UPDATE a mail would cost as much
@@ -41,11 +42,11 @@ export function createActivityRecorder(sql: Sql, onError: (error: unknown) => vo
 
   return {
     note(sourceId, { hasMessage, heartbeat }) {
-      const now = new Date();
+      const nowMs = performance.now();
       const before = noted.get(sourceId);
       noted.set(sourceId, {
-        provenAliveAt: now,
-        messageAt: hasMessage ? now : (before?.messageAt ?? null),
+        provenAliveMs: nowMs,
+        messageMs: hasMessage ? nowMs : (before?.messageMs ?? null),
         heartbeat:
           heartbeat === undefined ? (before?.heartbeat ?? null) : { ...before?.heartbeat, ...heartbeat },
       });
@@ -59,17 +60,19 @@ export function createActivityRecorder(sql: Sql, onError: (error: unknown) => vo
 async function write(sql: Sql, batch: ReadonlyMap<Id<'src'>, Noted>): Promise<void> {
   // Sorted: two processes that note the same sources lock them in one order.
   const rows = [...batch].sort(([a], [b]) => (a < b ? -1 : 1));
+  const nowMs = performance.now();
+  const msSince = (ms: number | null) => (ms === null ? null : Math.ceil(nowMs - ms));
   await sql`
     UPDATE sources SET
-      last_proven_alive_at = greatest(sources.last_proven_alive_at, noted.proven_alive_at),
-      last_message_at = greatest(sources.last_message_at, noted.message_at),
+      last_proven_alive_at = greatest(sources.last_proven_alive_at, now() - noted.alive_ago * interval '1 millisecond'),
+      last_message_at = greatest(sources.last_message_at, now() - noted.message_ago * interval '1 millisecond'),
       -- A ping tells less than a batch: what it leaves out stays as it was told.
       heartbeat = coalesce(coalesce(sources.heartbeat, '{}') || noted.heartbeat::jsonb, sources.heartbeat)
     FROM unnest(
       ${rows.map(([id]) => uuidOf(id))}::uuid[],
-      ${rows.map(([, { provenAliveAt }]) => provenAliveAt.toISOString())}::timestamptz[],
-      ${rows.map(([, { messageAt }]) => messageAt?.toISOString() ?? null)}::timestamptz[],
+      ${rows.map(([, { provenAliveMs }]) => msSince(provenAliveMs))}::bigint[],
+      ${rows.map(([, { messageMs }]) => msSince(messageMs))}::bigint[],
       ${rows.map(([, { heartbeat }]) => heartbeat && JSON.stringify(heartbeat))}::text[]
-    ) AS noted (id, proven_alive_at, message_at, heartbeat)
+    ) AS noted (id, alive_ago, message_ago, heartbeat)
     WHERE sources.id = noted.id`;
 }

@@ -83,6 +83,13 @@ test('replays what was before the endpoint, and waits for the end', async () => 
   assert.match(stdout, /^rpl_[0-9a-f]{32} {2}completed {2}2 of 2 sent\n$/);
 });
 
+test('replays from a date or a time with an offset, as from the same in UTC', async () => {
+  const { id } = await runJson('add', consumer.url);
+  const times = ['--since', '2020-01-01', '--until', '2020-01-02T00:00:00+01:00'];
+  const { since, until } = await runJson('replay', id, ...times);
+  assert.deepEqual([since, until], ['2020-01-01T00:00:00.000Z', '2020-01-01T23:00:00.000Z']);
+});
+
 describe('is told in one line, with the right exit code', () => {
   const url = 'http://127.0.0.1:1/';
   for (const [what, args, code, words] of [
@@ -95,6 +102,12 @@ describe('is told in one line, with the right exit code', () => {
     ['nothing to change', ['update', `ep_${'0'.repeat(32)}`], 64, /Nothing to change/],
     ['both at once', ['update', `ep_${'0'.repeat(32)}`, '--enable', '--disable'], 64, /Either/],
     ['an unknown endpoint', ['update', `ep_${'0'.repeat(32)}`, '--enable'], 65, /There is no endpoint/],
+    [
+      'a replay since no time',
+      ['replay', `ep_${'0'.repeat(32)}`, '--since', 'yesterday'],
+      64,
+      /--since yesterday: must be a time such as 2026-11-01T00:00:00Z, or a date/,
+    ],
     ['a replay of no time', ['replay', `ep_${'0'.repeat(32)}`], 64, /--since/],
   ] as const) {
     test(what, async () => {

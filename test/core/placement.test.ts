@@ -35,6 +35,9 @@ describe('placementOf', () => {
 
   test('does not claim to know where a truncated mail without labels lies', () => {
     assert.equal(placeOf({ identity: GMAIL, truncated: true }), 'other');
+    // Over IMAP labels come with the listing.
+    const allMail = { folder: '[Gmail]/All Mail', folderRole: '\\All' };
+    assert.equal(placeOf({ identity: GMAIL, truncated: true, ...allMail }), 'archive');
   });
 
   const ofFolder: [string, MailIdentity, string[], string | null, Placement][] = [

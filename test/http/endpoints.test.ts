@@ -65,6 +65,17 @@ test('what is given is kept', async () => {
   for (const [name, value] of Object.entries(given)) assert.deepEqual(body[name], value);
 });
 
+test('a domain written as *@domain is kept as @domain', async () => {
+  const made = await strict.api('POST', '/v1/endpoints', {
+    url: 'https://example.com/',
+    rules: { senders: ['*@b.c'] },
+  });
+  assert.deepEqual(made.body.rules, { senders: ['@b.c'] });
+  const path = `/v1/endpoints/${made.body.id}`;
+  const changed = await strict.api('PATCH', path, { rules: { recipients: ['*@d.e', '*'] } });
+  assert.deepEqual(changed.body.rules, { recipients: ['@d.e', '*'] });
+});
+
 test('a URL is kept without the blanks and line breaks that no URL has', async () => {
   const { body } = await strict.api('POST', '/v1/endpoints', { url: ' https://example.com/\r\nx ' });
   assert.equal(body.url, 'https://example.com/x');
@@ -132,6 +143,7 @@ describe('what is no endpoint is refused, saying where', () => {
     ['a tenant that can be none', { url, tenant: 'a b' }, ['tenant']],
     ['a description with U+0000', { url, description: 'a\0b' }, ['description']],
     ['a description of 1001 characters', { url, description: 'a'.repeat(1001) }, ['description']],
+    ['a * within an address', { url, rules: { senders: ['a*@b.c'] } }, ['rules.senders.0']],
     ['unknown rules', { url, rules: { sender: ['*'] } }, ['rules']],
     [
       'a window of no length',

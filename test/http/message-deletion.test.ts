@@ -105,6 +105,20 @@ for (const [when, isDeletedInBetween] of [
   });
 }
 
+test('what a rule held of a deleted message has failed by the deletion, and by no rule', async () => {
+  const { id } = (await service.api('POST', '/v1/endpoints', { url: 'https://example.com/' })).body;
+  const { messageId } = await pushMail('d-held');
+  await query(
+    service.databaseUrl,
+    `UPDATE deliveries SET rule = 'vacation', next_attempt_at = now() + interval '1 day'
+     WHERE event_id = '${uuidOf(messageId)}'`,
+  );
+  assert.equal((await remove(messageId)).status, 204);
+  const { data } = (await service.api('GET', `/v1/deliveries?endpoint=${id}`)).body;
+  assert.deepEqual([data.length, data[0].status, data[0].rule], [1, 'failed', null]);
+  assert.equal((await service.api('DELETE', `/v1/endpoints/${id}`)).status, 204);
+});
+
 test('a deleted message is gone with its texts and bytes, and never comes again', async () => {
   const { messageId } = await pushMail('d1');
   assert.deepEqual(await tablesWith(WORD), ['messages', 'raw_mails']);

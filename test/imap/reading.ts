@@ -107,3 +107,22 @@ export async function untilRead(stage: Stage, id: string, uid: number, path = 'I
     () => `${path} is read to ${JSON.stringify(place)}, not ${uid}`,
   );
 }
+
+/** Resolves once a folder of a source is as wanted, with what it is then. */
+export async function untilFolderIs(
+  stage: Stage,
+  id: string,
+  path: string,
+  isSo: (folder: Answer['body']) => boolean,
+): Promise<Answer['body']> {
+  let folder: Answer['body'];
+  await until(
+    async () => {
+      folder = await placeIn(stage, id, path);
+      return folder !== undefined && isSo(folder);
+    },
+    30_000,
+    () => `${path} is ${JSON.stringify(folder)}`,
+  );
+  return folder;
+}

@@ -55,6 +55,18 @@ describe('a folder that was taken from its source', () => {
     assert.deepEqual(await gapFolders(id), WISHED);
   });
 
+  test('is not read on, though it was begun; given back it is', async () => {
+    const { id } = await addImapSource(sql, { account: null });
+    await addFolders(id, FOLDERS);
+    await resetImapSource(sql, id);
+    const choose = (chosen: object) =>
+      sql`UPDATE sources SET settings = ${JSON.stringify(chosen)}::text::jsonb WHERE id = ${uuidOf(id)}`;
+    await choose(settings);
+    assert.deepEqual(await gapFolders(id), WISHED);
+    await choose({});
+    assert.deepEqual(await gapFolders(id), Object.keys(FOLDERS).sort());
+  });
+
   test('and without a choice of the owner’s all are', async () => {
     const { id } = await addImapSource(sql, { account: null });
     await addFolders(id, FOLDERS);

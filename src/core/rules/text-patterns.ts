@@ -2,14 +2,14 @@ import type { Address } from '../message.ts';
 
 /**
  * Whether one of the addresses is meant by one of the patterns: an address, `@domain` (that domain, not those below it),
- * or `*`. Letters count alike, large or small.
+ * or `*`. Letters count alike, large or small. `*@domain`, as rules of old may have it, is `@domain`.
  */
 export function isAddressed(patterns: readonly string[], addresses: readonly (Address | null)[]): boolean {
   if (patterns.includes('*')) return true;
   const texts = new Set(addresses.flatMap((one) => (one === null ? [] : [one.address.toLowerCase()])));
   const domains = new Set([...texts].map(domainOf));
   return patterns.some((pattern) => {
-    const wanted = pattern.toLowerCase();
+    const wanted = pattern.toLowerCase().replace(/^\*@/, '@');
     return wanted.startsWith('@') ? domains.has(wanted) : texts.has(wanted);
   });
 }

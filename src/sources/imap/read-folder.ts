@@ -23,8 +23,6 @@ export type FolderTools = Omit<ReadTools, 'folder' | 'isCautious'> & {
   /** When the last mail was received that others had stored before this session woke up. */
   wakesFrom: Date;
   now: () => Date;
-  /** The server gives what there is. */
-  noteAlive(hasMail: boolean): void;
 };
 
 /** A folder that is watched. Changed as it is read. */

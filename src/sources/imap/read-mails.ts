@@ -9,6 +9,7 @@ import { refuseUidToCome } from './last-uid.ts';
 import { type ListedMail, rangesOf } from './listing.ts';
 import { searchUids } from './search-uids.ts';
 import type { SessionStore, TakeMail } from './session-store.ts';
+import { watchProgress } from './stall.ts';
 
 /** What became of a listed mail. All but `retry` are final, and durable. */
 export type MailResult = { uid: number; key: Uint8Array | null } & (
@@ -28,6 +29,8 @@ export type ReadTools = {
   folder: { path: string; role: string | null };
   /** One mail a FETCH: something among these ends connections. */
   isCautious: boolean;
+  /** The server gives what there is. */
+  noteAlive(hasMail: boolean): void;
   /** The session is to end: a connection that does so is no fault of the mail that was being fetched. */
   signal: AbortSignal;
 };
@@ -192,6 +195,10 @@ async function fetchPage(
     await refuseUidToCome(connection, page.at(-1)?.uid ?? 0);
     return { fetched, letGo: () => {} };
   }
+  const endWatch = watchProgress(
+    () => connection.client.stats().received,
+    () => tools.noteAlive(false),
+  );
   try {
     const fetched = [
       ...(await fetchMails(connection, whole, { isTruncated: false, bytes, maxMailBytes, scope })),
@@ -204,6 +211,8 @@ async function fetchPage(
   } catch (error) {
     letGo();
     throw error;
+  } finally {
+    endWatch();
   }
 }
 

@@ -106,6 +106,8 @@ export async function runSession(settings: SessionSettings, given: GivenTools): 
       try {
         await watchFolders(at === 0 ? first : await open(until), watch, settings, {
           ...tools,
+          // The first, with the main folder, speaks for the source.
+          note: at === 0 ? tools.note : () => {},
           signal: until,
         });
       } catch (error) {

@@ -28,3 +28,19 @@ export function watchForStall(
   }, graceMs / 9);
   return () => clearInterval(timer);
 }
+
+/**
+ * Calls `onBytes` each second in which bytes came: a large mail may take longer to come than an outage that is told of.
+ *
+ * @param received as for `watchForStall`, which bounds how long that may go on.
+ * @returns ends the watch.
+ */
+export function watchProgress(received: () => number, onBytes: () => void): () => void {
+  let lastBytes = received();
+  const timer = setInterval(() => {
+    const bytes = received();
+    if (bytes > lastBytes) onBytes();
+    lastBytes = bytes;
+  }, 1000);
+  return () => clearInterval(timer);
+}

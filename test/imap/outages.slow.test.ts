@@ -171,6 +171,24 @@ describe('an outage of the server', () => {
     assert.equal((await scene.read(id)).state, 'error');
   });
 
+  test('is none while a large mail comes slowly', async () => {
+    await using scene = await open({ imap: true, outageAfterMs: BOUND_MS });
+    const user = 'slow@example.com';
+    const id = await scene.add(user);
+    await untilAlive(scene, id);
+    scene.proxy.set({ kind: 'slow', bytesPerSecond: 100_000 }, 'open');
+    const line = 'a line of a large mail that is as long as lines are\r\n';
+    await dovecot.deliver(user, mailTo(user, 'slow') + line.repeat(900_000 / line.length));
+    const startedMs = performance.now();
+    await until(
+      async () => (await scene.sql`SELECT FROM messages WHERE subject = 'slow'`).length === 1,
+      60_000,
+      () => 'the mail has not come',
+    );
+    assert.ok(performance.now() - startedMs > BOUND_MS + 2000, 'longer than an outage');
+    assert.deepEqual(await scene.events(id), []);
+  });
+
   test('of a source that is stopped is not told', async () => {
     await using scene = await open({ imap: true, outageAfterMs: BOUND_MS });
     const id = await scene.add('stopped@example.com');
@@ -286,6 +304,8 @@ describe('an outage of the database', () => {
       await untilAlive(scene, id);
       await scene.untilEvents(id, 0);
       await network.refuse();
+      // What a minute does: the lease of who is cut off ends.
+      await scene.sql`UPDATE sources SET lease_until = now() WHERE id = ${id.slice(4)}`;
       await scene.untilEvents(id, 1);
       assert.deepEqual((await scene.events(id))[0]?.type, 'source.silent');
       await network.pass();

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { startDovecot } from '../support/imap/dovecot.ts';
 import type { Answer } from '../support/service.ts';
-import { look, makeStubsDue, openSql, placeIn, startAnew, stubsOf, untilRecovered } from './reading.ts';
+import {
+  look,
+  makeStubsDue,
+  openSql,
+  placeIn,
+  startAnew,
+  stubsOf,
+  untilFolderIs,
+  untilRecovered,
+} from './reading.ts';
 import { accountOf, startScriptedAccount } from './scripted-account.ts';
 import { mailTo, serverOf, startStage, until } from './stage.ts';
 
@@ -31,22 +40,8 @@ async function watch(user: string): Promise<string> {
   return body.id;
 }
 
-async function untilFolder(
-  id: string,
-  path: string,
-  isSo: (folder: Answer['body']) => boolean,
-): Promise<Answer['body']> {
-  let folder: Answer['body'];
-  await until(
-    async () => {
-      folder = await placeIn(stage, id, path);
-      return folder !== undefined && isSo(folder);
-    },
-    30_000,
-    () => `${path} is ${JSON.stringify(folder)}`,
-  );
-  return folder;
-}
+const untilFolder = (id: string, path: string, isSo: (folder: Answer['body']) => boolean) =>
+  untilFolderIs(stage, id, path, isSo);
 
 const hasError = ({ error }: Answer['body']) => error !== null;
 
@@ -234,94 +229,5 @@ describe('a folder that is renamed while it is watched', () => {
     assert.equal(status, 200, JSON.stringify(body));
     await stage.service.api('POST', `/v1/sources/${id}/sync`, { since });
     await stage.waitForSubjects([`${user} before`, 'under the new name']);
-  });
-});
-
-describe('the folder it idles in', () => {
-  test('is refused: the next one takes its place', async () => {
-    const account = await startScriptedAccount({ folders: { Work: '', Home: '' } });
-    await using _account = account;
-    const address = 'main-gone@example.com';
-    const folders = [{ path: 'Work' }, { path: 'Home' }];
-    const { status, body } = await stage.addSource(address, { ...accountOf(account, address), folders });
-    assert.equal(status, 201, JSON.stringify(body));
-    await stage.waitForState(body.id, 'idle');
-    account.folder('Work').isGone = true;
-    await startAnew(stage, body.id);
-    await untilFolder(body.id, 'Work', hasError);
-    account.arrive('Home', { raw: mailTo(address, 'at home') });
-    await stage.waitForSubjects(['at home']);
-    await stage.waitForState(body.id, 'idle');
-    assert.ok(account.server.sessions().some((session) => account.selected(session) === 'Home'));
-  });
-
-  test('is refused time and again: the source is not proven alive, says so, and comes back within minutes', async () => {
-    const account = await startScriptedAccount({ folders: { INBOX: '', Junk: '\\Junk' } });
-    await using _account = account;
-    const address = 'main-refused@example.com';
-    const { body } = await stage.addSource(address, accountOf(account, address));
-    await stage.waitForState(body.id, 'idle');
-    account.folder('INBOX').isGone = true;
-    await sql`UPDATE imap_folders SET refusals = 2 WHERE source_id = ${body.id.slice('src_'.length)}`;
-    await startAnew(stage, body.id);
-    const { parkedUntil } = await untilFolder(body.id, 'INBOX', (folder) => folder.parkedUntil !== null);
-    assert.ok(Date.parse(parkedUntil) < Date.now() + 10 * 60_000, parkedUntil);
-    await until(
-      async () => /main folder "INBOX" is not read/.test((await stage.readSource(body.id)).reason ?? ''),
-      20_000,
-      () => 'it does not say so',
-    );
-    // What is noted is written within a second, as of when it was noted.
-    const refusedAt = Date.now();
-    const probes = () => account.server.commands.filter((command) => /LIST|STATUS/.test(command)).length;
-    const before = probes();
-    for (const subject of ['junk beside it 1', 'junk beside it 2']) {
-      account.arrive('Junk', { raw: mailTo(address, subject) });
-      await stage.waitForSubjects([subject]);
-    }
-    await until(
-      () => probes() > before + 4,
-      20_000,
-      () => 'it is not asked',
-    );
-    const { lastProvenAliveAt } = await stage.readSource(body.id);
-    assert.ok(Date.parse(lastProvenAliveAt) < refusedAt, lastProvenAliveAt);
-
-    account.folder('INBOX').isGone = false;
-    await startAnew(stage, body.id);
-    await until(
-      async () => {
-        const { state, reason } = await stage.readSource(body.id);
-        return state === 'idle' && reason === null;
-      },
-      20_000,
-      () => 'it does not say that it is well',
-    );
-  });
-
-  test('and all the others are refused: the source says so, and comes back', async () => {
-    const account = await startScriptedAccount({ folders: { INBOX: '' } });
-    await using _account = account;
-    const address = 'all-gone@example.com';
-    const { body } = await stage.addSource(address, accountOf(account, address));
-    await stage.waitForState(body.id, 'idle');
-    account.folder('INBOX').isGone = true;
-    // It may be locked for a moment: within a session it is tried three times, a minute apart.
-    await startAnew(stage, body.id);
-    const refused = await untilFolder(body.id, 'INBOX', hasError);
-    assert.equal(refused.parkedUntil, null);
-    await until(
-      async () => /main folder "INBOX" is not read/.test((await stage.readSource(body.id)).reason ?? ''),
-      20_000,
-      () => 'it does not say so',
-    );
-    await sql`UPDATE imap_folders SET refusals = 2 WHERE source_id = ${body.id.slice('src_'.length)}`;
-    await startAnew(stage, body.id);
-    const { reason } = await stage.waitForState(body.id, 'backoff');
-    assert.match(reason, /folder/);
-    account.folder('INBOX').isGone = false;
-    account.arrive('INBOX', { raw: mailTo(address, 'it is back') });
-    await startAnew(stage, body.id);
-    await stage.waitForSubjects(['it is back']);
   });
 });
