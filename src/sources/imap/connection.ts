@@ -125,8 +125,10 @@ async function openAt(
       unreadableRows++;
     },
   });
-  const client = await createClient(address, server, tools, timeouts, logger);
-  const { commandMs } = timeouts;
+  const { connectMs, commandMs } = timeouts;
+  const { ca, version, maxMailBytes } = tools;
+  const options = { ...server, address, ca, version, maxMailBytes, connectMs, logger };
+  const client = await createClient(options);
   const watch = watchAnswers(client, { host, commandMs }, (why) => {
     failure ??= why;
     client.close();
