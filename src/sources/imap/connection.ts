@@ -64,6 +64,8 @@ export type ImapConnection = MessageLimit & {
   /** `onChange` is called when the server told of mail, or the connection ended. */
   onChange(listener: () => void): void;
   isOpen(): boolean;
+  /** How many mails the selected folder has, as far as the server has said. */
+  exists(): number;
   /** Lines so far that could not be parsed: imapflow leaves them out of its answers, and one may have been a row of FETCH. */
   unreadableRows(): number;
   /** Says goodbye (DONE, LOGOUT) if that is possible, and closes; within a few seconds. */
@@ -154,6 +156,8 @@ async function openAt(
     has: (capability) => client.capabilities.has(capability),
     // After BYE imapflow closes a moment later; until then its commands answer as if there were nothing.
     isOpen: () => client.usable && !client.isClosed && !client.byeReason,
+    // Undefined, which its type does not say, of a server that did not say it.
+    exists: () => (client.mailbox === false ? 0 : ((client.mailbox.exists as number | undefined) ?? 0)),
     unreadableRows: () => unreadableRows,
     ...listenToMessageLimit(client),
     async run(work, limits = {}) {

@@ -17,8 +17,7 @@ export async function askUidNext(connection: ImapConnection): Promise<number | u
 
 /** The UID of the last mail that there is, 0 if there is none. Higher ones may have been given out, and their mails deleted. */
 export async function readLastUid(connection: ImapConnection): Promise<number> {
-  const { mailbox } = connection.client;
-  if (mailbox === false || !(mailbox.exists > 0)) return 0;
+  if (connection.exists() === 0) return 0;
   try {
     const last = await connection.run((client) => client.fetchOne('*', { uid: true }));
     if (last !== false && last.uid > 0) return last.uid;

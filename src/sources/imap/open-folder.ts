@@ -23,6 +23,8 @@ const DAY_MS = 24 * HOUR_MS;
 const RESCAN_OVERLAP_MS = 3 * DAY_MS;
 /** Between the clocks of two paths of one mailbox. */
 const STANDBY_MARGIN_MS = HOUR_MS;
+/** From time to time it is said that the server answers; one with a limit may need thousands. */
+const MOST_SEARCHES = 16;
 
 /**
  * Opens a folder, read-only, and brings its cursor in line with it.
@@ -125,12 +127,18 @@ async function jump(
 async function findWakingUid(
   connection: ImapConnection,
   lastUid: number,
-  { scope, wakesFrom }: FolderTools,
+  { scope, wakesFrom, signal, noteAlive }: FolderTools,
 ): Promise<number> {
   const since = new Date(wakesFrom.getTime() - STANDBY_MARGIN_MS);
   const size = pageOf(connection);
   for (let after = 0; after < lastUid; ) {
-    const { uids, to } = await searchFirst(connection, after, { end: lastUid, since: dayBefore(since) });
+    signal.throwIfAborted();
+    const { uids, to } = await searchFirst(connection, after, {
+      end: lastUid,
+      since: dayBefore(since),
+      mostSearches: MOST_SEARCHES,
+    });
+    noteAlive(false);
     for (let at = 0; at < uids.length; at += size) {
       const mails = await listMails(connection, uids.slice(at, at + size), scope);
       const first = mails.find(({ internalDate }) => internalDate === null || internalDate >= since);

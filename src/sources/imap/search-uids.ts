@@ -39,12 +39,10 @@ export async function searchWhole(
   query: Query,
   width: number,
 ): Promise<number[] | undefined> {
-  const { mailbox } = connection.client;
-  const exists = mailbox === false ? 0 : mailbox.exists;
   const before = connection.partialAnswers();
   const found = await connection.run((client) => client.search(query, { uid: true }), {
     deadlineMs: SEARCH_DEADLINE_MS,
-    mostBytes: SHORT_ANSWER_BYTES + BYTES_PER_NUMBER * Math.min(width, exists, MOST_NUMBERS),
+    mostBytes: SHORT_ANSWER_BYTES + BYTES_PER_NUMBER * Math.min(width, connection.exists(), MOST_NUMBERS),
   });
   if (!Array.isArray(found)) throw new ImapError('protocol', 'the server refuses to search');
   if (connection.partialAnswers() > before) return undefined;
@@ -71,7 +69,7 @@ export async function searchFirst(
   }: { end?: number; since?: Date; mostSearches?: number },
 ): Promise<{ uids: number[]; to: number; isEnd: boolean }> {
   const { mailbox } = connection.client;
-  const exists = mailbox === false ? 0 : mailbox.exists;
+  const exists = connection.exists();
   const uidNext = mailbox === false ? 0 : mailbox.uidNext;
   const mostReach = exists <= MOST_NUMBERS ? MAX_UID : MOST_NUMBERS;
   let last = end ?? (uidNext > 0 ? uidNext - 1 : MAX_UID);

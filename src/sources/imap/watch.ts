@@ -125,8 +125,7 @@ export async function watchFolders(
     if (folder !== main) lastRead = folder;
     try {
       const expected = open === folder ? expectedOf(folder) : await openOne(folder);
-      const { mailbox } = connection.client;
-      const exists = mailbox === false ? 0 : mailbox.exists;
+      const exists = connection.exists();
       const endsMs = performance.now() + SLICE_MS;
       const shouldPause = () => signal.aborted || (folder !== main && performance.now() > endsMs);
       const { hasStubs, isAtEnd } = await readFolder(connection, folder, expected, tools, shouldPause);
@@ -147,8 +146,7 @@ export async function watchFolders(
 
   /** How many mails there may be: as many as the server has told of, and one at least. */
   function expectedOf({ existsSeen }: WatchedFolder): number {
-    const { mailbox } = connection.client;
-    return Math.max(1, (mailbox === false ? 0 : mailbox.exists) - existsSeen);
+    return Math.max(1, connection.exists() - existsSeen);
   }
 
   async function openOne(folder: WatchedFolder): Promise<number | undefined> {
