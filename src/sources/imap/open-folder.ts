@@ -75,11 +75,14 @@ export async function openFolder(
   }
   return Math.max(0, lastUid - (folder.cursor?.uid ?? 0));
 
-  /** Of where the last mail is nothing follows: those that were read may have been deleted. */
+  /**
+   * Of a server that says UIDNEXT nowhere the last mail counts. The newest may just have been deleted; but a folder that was made
+   * anew looks the same, and of that one mail would be lost.
+   */
   async function hasComeToFewer(uid: number): Promise<boolean> {
     if (lastUid >= uid) return false;
     const uidNext = isTold ? mailbox.uidNext : await askUidNext(connection);
-    return uidNext !== undefined && uidNext <= uid;
+    return uidNext === undefined || uidNext <= uid;
   }
 }
 
